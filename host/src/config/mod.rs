@@ -1,0 +1,3 @@
+//! The pipeline file.
+
+pub mod model;

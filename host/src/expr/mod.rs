@@ -1,0 +1,5 @@
+//! SQL expressions.
+
+mod aggregate;
+
+pub use aggregate::{AggregateFunction, AggregateSpec};

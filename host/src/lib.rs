@@ -1,0 +1,7 @@
+//! Millstream: a stream processor with WebAssembly plugins.
+
+pub mod clock;
+pub mod config;
+pub mod data;
+pub mod expr;
+pub mod hash;
