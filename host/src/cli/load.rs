@@ -1,0 +1,78 @@
+//! From a pipeline file to a plan, with every problem shown.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::exit::Exit;
+use super::plugins::PluginFolders;
+use super::PipelineFile;
+use crate::config::{self, model::Pipeline};
+use crate::diag::{Diagnostic, SourceFile, Style, render};
+use crate::plan::{self, Plan};
+use crate::plugin::{PluginRuntime, RuntimeOptions};
+
+/// A pipeline that is ready to run.
+pub struct Loaded {
+    /// The file as it is meant.
+    pub pipeline: Pipeline,
+    /// Its text, for messages.
+    pub source: SourceFile,
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Warnings of file and plan.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads, checks and plans a pipeline file. Problems are printed to standard error.
+///
+/// # Errors
+/// The exit code, after the problems were printed.
+pub fn load(file: &PipelineFile) -> Result<Loaded, Exit> {
+    let config::Loaded { pipeline, file: source, mut warnings } = read(file)?;
+    let runtime = runtime()?;
+    let folder = file.file.parent().map(Path::to_owned).unwrap_or_default();
+    let plugins = PluginFolders::new(runtime, folder, &pipeline.plugin_dirs);
+    match plan::build(&pipeline, &source, &plugins) {
+        Ok((plan, more)) => {
+            warnings.extend(more);
+            Ok(Loaded { pipeline, source, plan: Arc::new(plan), warnings })
+        }
+        Err(problems) => {
+            show(&problems, &source);
+            Err(Exit::Usage)
+        }
+    }
+}
+
+/// Reads a pipeline file without planning it.
+///
+/// # Errors
+/// The exit code, after the problems were printed.
+pub fn read(file: &PipelineFile) -> Result<config::Loaded, Exit> {
+    config::load(&file.file, &file.overrides).map_err(|refused| {
+        show(&refused.problems, &refused.file);
+        Exit::Usage
+    })
+}
+
+/// Starts the plugin runtime.
+///
+/// # Errors
+/// The exit code, after the problem was printed.
+pub fn runtime() -> Result<Arc<PluginRuntime>, Exit> {
+    let started = RuntimeOptions::for_this_executable().and_then(PluginRuntime::new);
+    started.map_err(|error| {
+        eprintln!("error: {error}");
+        if let Some(help) = error.help() {
+            eprintln!("  = help: {help}");
+        }
+        Exit::Stopped
+    })
+}
+
+/// Prints diagnostics to standard error.
+pub fn show(diagnostics: &[Diagnostic], source: &SourceFile) {
+    let style = if std::io::stderr().is_terminal() { Style::Colour } else { Style::Plain };
+    eprint!("{}", render(diagnostics, source, style));
+}

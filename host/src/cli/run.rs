@@ -1,0 +1,191 @@
+//! `millstream run`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use super::PipelineFile;
+use super::exit::Exit;
+use super::load::{Loaded, load, show};
+use super::progress::ProgressBar;
+use super::summary;
+use crate::clock::{Stopwatch, now_us};
+use crate::config::model::{FileFormat, FileSink, SinkKind, Visible};
+use crate::engine::{Engine, EngineError, EngineOptions, Outcome};
+use crate::plan::{NodeKind, Plan, rejects_schema};
+use crate::sinks::{self, ConsoleOutput, Sink, SinkError, SinkInput};
+use crate::sources::{self, Source, SourceError};
+
+/// What to run and how much to say.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    pipeline: PipelineFile,
+    /// No progress bar, no warnings, no summary.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print the summary as one JSON object.
+    #[arg(long)]
+    summary_json: bool,
+}
+
+/// Runs a pipeline to its end or until it is told to stop.
+pub fn run(options: &Options) -> Exit {
+    let loaded = match load(&options.pipeline) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    if !options.quiet && !loaded.warnings.is_empty() {
+        show(&loaded.warnings, &loaded.source);
+    }
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("error: cannot listen for signals: {error}");
+            return Exit::Stopped;
+        }
+    };
+    let folder = options.pipeline.file.parent().unwrap_or(Path::new(""));
+    let engine = open(&loaded, folder).and_then(|opened| {
+        Engine::new(Arc::clone(&loaded.plan), opened).map_err(OpenError::Engine)
+    });
+    match engine {
+        Ok(engine) => drive(engine, options, &loaded, &signals),
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(help) = error.help() {
+                eprintln!("  = help: {help}");
+            }
+            Exit::Stopped
+        }
+    }
+}
+
+fn drive(mut engine: Engine, options: &Options, loaded: &Loaded, signals: &Signals) -> Exit {
+    let watch = Stopwatch::start();
+    let mut bar = ProgressBar::new(!options.quiet && std::io::stderr().is_terminal());
+    let stop = || signals.stopped();
+    let result = engine.run(&now_us, &stop, &mut |engine| bar.update(engine));
+    bar.finish();
+    let closed = engine.close(now_us());
+    let (outcome, exit) = match result.and_then(|outcome| closed.map(|()| outcome)) {
+        Ok(outcome) => (outcome, Exit::Done),
+        Err(error) if error.output_closed() => (Outcome::Stopped, Exit::Done),
+        Err(error) => {
+            eprintln!("error: pipeline {} stopped: {error}", loaded.plan.name);
+            if let Some(help) = error.help() {
+                eprintln!("  = help: {help}");
+            }
+            (Outcome::Stopped, if error.is_bug() { Exit::Bug } else { Exit::Stopped })
+        }
+    };
+    let summary = summary::of(&engine, outcome, watch.elapsed());
+    if options.summary_json {
+        eprintln!("{}", summary.to_json());
+    } else if !options.quiet {
+        eprint!("\n{summary}");
+    }
+    exit
+}
+
+/// Why a pipeline cannot start.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error("source `{node}`: {source}")]
+    Source { node: String, source: SourceError },
+    #[error("sink `{node}`: {source}")]
+    Sink { node: String, source: SinkError },
+    #[error(transparent)]
+    Engine(EngineError),
+}
+
+impl OpenError {
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Source { source, .. } => source.help(),
+            Self::Sink { source, .. } => Some(source.remedy().to_owned()),
+            Self::Engine(error) => error.help(),
+        }
+    }
+}
+
+/// Opens sources and sinks.
+fn open(loaded: &Loaded, folder: &Path) -> Result<EngineOptions, OpenError> {
+    Ok(EngineOptions {
+        sources: open_sources(&loaded.plan, folder)?,
+        sinks: open_sinks(&loaded.plan)?,
+        dead_letters: open_dead_letters(&loaded.plan)?,
+        record_facts: false,
+    })
+}
+
+fn open_sources(plan: &Plan, folder: &Path) -> Result<Vec<(String, Box<dyn Source>)>, OpenError> {
+    let mut opened = Vec::with_capacity(plan.sources.len());
+    for id in &plan.sources {
+        let node = plan.node(*id);
+        let NodeKind::Source(source) = &node.kind else { continue };
+        let source = sources::open(&source.config.kind, source.id, folder)
+            .map_err(|source| OpenError::Source { node: node.name.clone(), source })?;
+        opened.push((node.name.clone(), source));
+    }
+    Ok(opened)
+}
+
+fn open_sinks(plan: &Plan) -> Result<Vec<Option<Box<dyn Sink>>>, OpenError> {
+    let mut opened = Vec::with_capacity(plan.nodes.len());
+    for node in &plan.nodes {
+        opened.push(match &node.kind {
+            NodeKind::Sink(sink) => Some(
+                sinks::build(&sink.config, &sink.inputs, console, None)
+                    .map_err(|source| OpenError::Sink { node: node.name.clone(), source })?,
+            ),
+            _ => None,
+        });
+    }
+    Ok(opened)
+}
+
+fn open_dead_letters(plan: &Plan) -> Result<Option<Box<dyn Sink>>, OpenError> {
+    let Some(settings) = &plan.dead_letters else { return Ok(None) };
+    let kind = SinkKind::File(FileSink {
+        path: settings.path.clone(),
+        format: FileFormat::Jsonl,
+        visible: Visible::Commit,
+        roll_us: i64::MAX,
+        roll_bytes: u64::MAX,
+    });
+    let inputs = [SinkInput { node: "dead_letters".to_owned(), schema: rejects_schema() }];
+    let sink = sinks::build(&kind, &inputs, console, None);
+    sink.map(Some).map_err(|source| OpenError::Sink { node: "dead_letters".to_owned(), source })
+}
+
+fn console() -> ConsoleOutput {
+    ConsoleOutput {
+        writer: Box::new(std::io::stdout()),
+        colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+/// SIGTERM and Ctrl-C: the first ends the epoch and closes cleanly, the second ends at once.
+struct Signals {
+    stop: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn install() -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // In this order: the second signal finds the flag set, and ends the process.
+            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
+            signal_hook::flag::register(signal, Arc::clone(&stop))?;
+        }
+        Ok(Self { stop })
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,148 @@
+//! Event time of a running pipeline: a watermark tracker for each source, and who is idle.
+
+use std::collections::BTreeMap;
+
+use super::facts::{EpochFacts, QuietPartition};
+use crate::data::{Chunk, NO_TIME, Partition, PartitionRef, SourceId};
+use crate::plan::{NodeKind, Plan};
+use crate::watermark::{LastRead, Tracker, idle_candidates};
+use crate::window::PartitionTime;
+
+/// How far event time has come in each source.
+pub struct EventTime {
+    sources: Vec<SourceTime>,
+    reads: BTreeMap<PartitionRef, Read>,
+    /// The clock of the epoch before.
+    last_epoch_us: Option<i64>,
+}
+
+struct SourceTime {
+    tracker: Tracker,
+    delay_us: i64,
+    idle_timeout_us: Option<i64>,
+}
+
+/// When a partition last gave something.
+#[derive(Clone, Copy)]
+struct Read {
+    last_us: i64,
+    unreadable_us: i64,
+}
+
+impl EventTime {
+    /// Returns event time at its beginning.
+    pub fn new(plan: &Plan) -> Self {
+        let mut sources = Vec::with_capacity(plan.sources.len());
+        for id in &plan.sources {
+            let NodeKind::Source(source) = &plan.node(*id).kind else { continue };
+            let delay_us = source.config.watermark.delay_us;
+            let mut tracker = Tracker::new();
+            tracker.set_delay(source.id, delay_us);
+            let idle_timeout_us = source.config.watermark.idle_timeout_us;
+            sources.push(SourceTime { tracker, delay_us, idle_timeout_us });
+        }
+        Self { sources, reads: BTreeMap::new(), last_epoch_us: None }
+    }
+
+    /// Returns the partitions that have given nothing for their source's idle timeout although
+    /// they could have. `drained` says for each source whether it had nothing more to give.
+    ///
+    /// Called once an epoch, while its facts are gathered; a replay takes the recorded answer.
+    pub fn quiet(&mut self, chunks: &[Chunk], partitions: &[u32], drained: &[bool], now_us: i64) -> Vec<QuietPartition> {
+        let since = self.last_epoch_us.map_or(0, |last| now_us.saturating_sub(last));
+        self.last_epoch_us = Some(now_us);
+        let mut reads = Vec::new();
+        for (source, (&count, time)) in (0u32..).zip(partitions.iter().zip(&self.sources)) {
+            let drained = usize::try_from(source).ok().and_then(|at| drained.get(at)).copied();
+            for partition in 0..count {
+                let partition =
+                    PartitionRef { source: SourceId(source), partition: Partition(partition) };
+                let fresh = Read { last_us: now_us, unreadable_us: 0 };
+                let read = self.reads.entry(partition).or_insert(fresh);
+                if chunks.iter().any(|chunk| chunk.from == partition) {
+                    *read = fresh;
+                } else if drained != Some(true) {
+                    read.unreadable_us = read.unreadable_us.saturating_add(since);
+                }
+                reads.push(LastRead {
+                    partition,
+                    last_read_us: read.last_us,
+                    unreadable_us: read.unreadable_us,
+                    idle_timeout_us: time.idle_timeout_us,
+                });
+            }
+        }
+        idle_candidates(now_us, &reads)
+            .into_iter()
+            .map(|(partition, quiet_us)| QuietPartition { partition, quiet_us })
+            .collect()
+    }
+
+    /// Lets new partitions join, at the watermark before the epoch.
+    pub fn begin(&mut self, facts: &EpochFacts) {
+        for (source, (&count, time)) in (0u32..).zip(facts.partitions.iter().zip(&mut self.sources)) {
+            for partition in 0..count {
+                let partition = Partition(partition);
+                time.tracker.join(PartitionRef { source: SourceId(source), partition });
+            }
+        }
+    }
+
+    fn source(&self, source: SourceId) -> Option<&SourceTime> {
+        self.sources.get(usize::try_from(source.0).ok()?)
+    }
+
+    fn source_mut(&mut self, source: SourceId) -> Option<&mut SourceTime> {
+        self.sources.get_mut(usize::try_from(source.0).ok()?)
+    }
+
+    /// Returns where a partition stands before its next chunk.
+    pub fn of(&self, partition: PartitionRef) -> PartitionTime {
+        match self.source(partition.source) {
+            Some(time) => PartitionTime {
+                max_before_chunk: time.tracker.max_time(partition),
+                delay_us: time.delay_us,
+                pipeline_watermark: time.tracker.watermark(),
+            },
+            None => PartitionTime {
+                max_before_chunk: NO_TIME,
+                delay_us: 0,
+                pipeline_watermark: NO_TIME,
+            },
+        }
+    }
+
+    /// Takes note of the latest event time of a chunk.
+    pub fn observe(&mut self, partition: PartitionRef, max_time: i64) {
+        if let Some(time) = self.source_mut(partition.source) {
+            time.tracker.observe(partition, max_time);
+        }
+    }
+
+    /// Ends an epoch: who is quiet, finished or at the end, and where the watermarks are now.
+    pub fn end(&mut self, facts: &EpochFacts) {
+        for quiet in &facts.quiet {
+            if let Some(time) = self.source_mut(quiet.partition.source) {
+                time.tracker.set_quiet(quiet.partition, quiet.quiet_us);
+            }
+        }
+        for partition in &facts.finished {
+            if let Some(time) = self.source_mut(partition.source) {
+                time.tracker.finish(*partition);
+            }
+        }
+        for source in &facts.ended {
+            if let Some(time) = self.source_mut(*source) {
+                time.tracker.end();
+            }
+        }
+        for time in &mut self.sources {
+            time.tracker.advance();
+        }
+    }
+
+    /// Returns the watermark of each source.
+    pub fn watermarks(&self) -> Vec<i64> {
+        self.sources.iter().map(|time| time.tracker.watermark()).collect()
+    }
+}

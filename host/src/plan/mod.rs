@@ -1,0 +1,20 @@
+//! From a pipeline file to something that can run: inputs resolved, SQL typed, plugins configured,
+//! and the schema of every edge known before the first record is read.
+//!
+//! `resolve` and the node builders decide; the only thing they touch outside is the plugin
+//! runtime, to load plugins. Nothing here reads data.
+
+mod build;
+mod describe;
+mod graph;
+mod nodes;
+mod rejects;
+
+pub use build::{Plugins, build};
+pub use describe::describe;
+pub use graph::{Edge, NodeId, Port};
+pub use nodes::{
+    Emits, Named, NodeKind, ParserNode, Place, Plan, PlanNode, RuleBody, RuleNode, SinkNode,
+    SourceNode, StreamNode, WindowNode,
+};
+pub use rejects::rejects_schema;

@@ -1,0 +1,9 @@
+//! Rows to rows by SQL: unnest, derive, where, select, in this order.
+//!
+//! Pure and row-safe: a row whose expression fails leaves the stream and is told of in
+//! [`RowErrors`]; its neighbours go on.
+
+mod apply;
+mod unnest;
+
+pub use apply::{RowErrors, apply, extend, filter_by};

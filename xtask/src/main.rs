@@ -1,0 +1,46 @@
+//! Everything one does with this repository: `cargo xtask --help`.
+
+mod bench;
+mod demo;
+mod guests;
+mod shell;
+mod test;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Builds, tests, demonstrates and measures Millstream.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sets up what is missing, builds everything, and runs the log-analysis pipeline over an hour
+    /// of generated service logs.
+    Demo(demo::Options),
+    /// Sets up what is missing, builds everything, and runs all tests.
+    Test(test::Options),
+    /// What CI runs: formatting, lints, docs, all tests.
+    Ci(test::Options),
+    /// Builds the built-in plugins into target/plugins.
+    Plugins,
+    /// Rewrites expected outputs and generated pages; read the difference before committing it.
+    Bless,
+    /// Measures; results go to tests/benches/results.
+    Bench(bench::Options),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Ci(options) => test::ci(&options),
+        Command::Plugins => guests::build().map(|_| ()),
+        Command::Bless => test::bless(),
+        Command::Bench(options) => bench::run(&options),
+    }
+}
