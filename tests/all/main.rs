@@ -1,0 +1,22 @@
+//! Millstream as its users meet it: pipeline files run by the binary, real plugins, real files.
+//!
+//! | file | what it shows |
+//! | --- | --- |
+//! | `log_analytics` | every query of the reference system equals Spark's answer |
+//! | `access_log` | a real access log: rejects, status counts, late rows by delay |
+//! | `windows` | exact goldens of tumbling and sliding windows |
+//! | `anomalies` | the windowed-Gaussian rule reproduces NAB's scores |
+//! | `matrix` | every window kind: workers, partitions, epoch cuts, replay, against a plain model |
+//! | `pipelines` | the shipped pipeline files and their own tests |
+//! | `run` | ends, signals, overrides, exit codes, bad input |
+//! | `third_party` | a plugin written outside this repository |
+
+mod access_log;
+mod anomalies;
+mod log_analytics;
+mod matrix;
+mod pipelines;
+mod run;
+mod support;
+mod third_party;
+mod windows;

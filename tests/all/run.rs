@@ -1,0 +1,216 @@
+//! Ends, signals, overrides, exit codes, and bad input.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::millstream;
+
+const LINES: &str = r#"
+name = "lines"
+[sources.text]
+type = "file"
+path = "input.txt"
+[parsers.lines]
+input = "text"
+plugin = "lines"
+[windows.counts]
+input = "lines"
+global = true
+aggregate = { rows = "count(*)" }
+[sinks.out]
+inputs = ["counts"]
+type = "console"
+format = "jsonl"
+"#;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(pipeline: &str, input: &[u8]) -> Self {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fs::write(folder.path().join("pipeline.toml"), pipeline).expect("pipeline");
+        fs::write(folder.path().join("input.txt"), input).expect("input");
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = millstream();
+        command.arg("run").arg(self.path().join("pipeline.toml")).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("start millstream")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn bounded_input_ends_with_a_summary() {
+    let folder = Folder::new(LINES, b"a\nb\n\nc");
+    let output = folder.run(&[]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), "{\"rows\":4}\n");
+    let summary = text(&output.stderr);
+    for part in ["records read", "lines", "counts"] {
+        assert!(summary.contains(part), "no {part:?} in\n{summary}");
+    }
+    let quiet = folder.run(&["-q"]);
+    assert_eq!(text(&quiet.stderr), "");
+}
+
+#[test]
+fn inputs_of_all_kinds_are_read() {
+    let huge = vec![b'x'; 10 << 20];
+    let cases: [(&str, &[u8], &str); 6] = [
+        ("empty", b"", ""),
+        ("only a newline", b"\n", "{\"rows\":1}\n"),
+        ("no last newline", b"a", "{\"rows\":1}\n"),
+        ("crlf", b"a\r\nb\r\n", "{\"rows\":2}\n"),
+        ("nul bytes", b"a\0b\n\0\n", "{\"rows\":2}\n"),
+        ("a 10 MB line", &huge, ""),
+    ];
+    for (name, input, expected) in cases {
+        let output = Folder::new(LINES, input).run(&["--set", "sources.text.max_record=1 MB"]);
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", text(&output.stderr));
+        let stdout = text(&output.stdout);
+        // A global window without rows says nothing, or that there were none.
+        assert!(stdout == expected || (expected.is_empty() && stdout.contains(":0")), "{name}: {stdout}");
+    }
+}
+
+#[test]
+fn long_records_are_refused_and_counted() {
+    let folder = Folder::new(LINES, b"short\nmuch too long\nok\n");
+    let output = folder.run(&["--set", "sources.text.max_record=8 B"]);
+    assert_eq!(text(&output.stdout), "{\"rows\":2}\n");
+    assert!(text(&output.stderr).contains("record_too_long"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn overrides_reach_any_key() {
+    let folder = Folder::new(LINES, b"a\n");
+    let other = folder.path().join("other.txt");
+    fs::write(&other, "1\n2\n3\n").expect("input");
+    let output = folder.run(&["--set", &format!("sources.text.path={}", other.display())]);
+    assert_eq!(text(&output.stdout), "{\"rows\":3}\n");
+    let bad = folder.run(&["--set", "sources.text.pth=x"]);
+    assert_eq!(bad.status.code(), Some(2));
+    let message = text(&bad.stderr);
+    assert!(message.contains("pth") && message.contains("path"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = Folder::new(LINES, b"a\n");
+    let missing = folder.run(&["--set", "sources.text.path=nowhere.txt"]);
+    assert_eq!(missing.status.code(), Some(3), "{}", text(&missing.stderr));
+    assert!(text(&missing.stderr).contains("nowhere.txt"), "{}", text(&missing.stderr));
+    // Below a regular file nothing can be read, whoever asks.
+    let below = folder.run(&["--set", "sources.text.path=input.txt/inside"]);
+    assert_eq!(below.status.code(), Some(3), "{}", text(&below.stderr));
+    assert!(text(&below.stderr).contains("input.txt/inside"), "{}", text(&below.stderr));
+    let pipeline = millstream().args(["run", "/nowhere/pipeline.toml"]).output().expect("start");
+    assert_eq!(pipeline.status.code(), Some(2));
+}
+
+#[test]
+fn a_full_disk_stops_the_run() {
+    assert!(fs::write("/dev/full", "x").is_err(), "/dev/full must refuse writes");
+    let sink = "\n[sinks.full]\ninputs = [\"counts\"]\ntype = \"file\"\nvisible = \"commit\"\npath = \"/dev/full\"\n";
+    let folder = Folder::new(&format!("{LINES}{sink}"), b"a\n");
+    let output = folder.run(&[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("/dev/full"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let folder = Folder::new(LINES, b"a\n");
+    let mut child = folder
+        .command(&[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start millstream");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("wait");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+/// Starts a pipeline on standard input, gives it lines, and waits until it has counted them.
+#[test]
+fn sigterm_ends_cleanly_with_a_summary() {
+    let pipeline = r#"
+name = "live"
+[sources.text]
+type = "stdin"
+[parsers.lines]
+input = "text"
+plugin = "lines"
+[sinks.out]
+inputs = ["lines"]
+type = "console"
+format = "jsonl"
+"#;
+    for signal in ["TERM", "INT"] {
+        let folder = Folder::new(pipeline, b"");
+        let mut child = folder
+            .command(&[])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start millstream");
+        let mut stdin = child.stdin.take().expect("stdin");
+        stdin.write_all(b"one\ntwo\n").expect("write");
+        stdin.flush().expect("flush");
+        // Output shows that the rows are through; then the signal cannot be too early.
+        let mut reader = std::io::BufReader::new(child.stdout.take().expect("stdout"));
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut reader, &mut line).expect("a row");
+        assert!(line.contains("one"), "{line}");
+        let killed = Command::new("kill")
+            .args([format!("-{signal}"), child.id().to_string()])
+            .status()
+            .expect("kill");
+        assert!(killed.success());
+        let output = child.wait_with_output().expect("wait");
+        assert_eq!(output.status.code(), Some(0), "{signal}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("records read"), "{}", text(&output.stderr));
+        drop(stdin);
+    }
+}
+
+/// A machine that stalls condemns no record: deadlines are charged in CPU time.
+#[test]
+fn a_stalled_process_loses_nothing() {
+    let lines: String = (0..200_000).map(|n| format!("line number {n}\n")).collect();
+    let folder = Folder::new(LINES, lines.as_bytes());
+    let child = folder
+        .command(&["--summary-json", "--set", "parsers.lines.plugin={name=\"lines\", limits={deadline=\"50ms\"}}", "--set", "engine.epoch_rows=1000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start millstream");
+    let id = child.id().to_string();
+    let signal =
+        |name: &str| Command::new("kill").args([name, &id]).status().expect("kill").success();
+    let stopped = signal("-STOP");
+    assert!(stopped, "the process must still run when it is stopped");
+    // Real time must pass for the process: this is what is tested.
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert!(signal("-CONT"));
+    let output = child.wait_with_output().expect("wait");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "{\"rows\":200000}\n");
+}
