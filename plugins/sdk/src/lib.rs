@@ -29,6 +29,7 @@ mod view;
 
 #[doc(hidden)]
 pub use wit_bindgen;
+pub use {postcard, serde, serde_json};
 
 pub use describe::{Description, Fault, Reject, RejectCode, Sample};
 pub use parser::{BatchBuilder, Parser};
