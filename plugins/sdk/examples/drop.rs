@@ -35,7 +35,11 @@ impl Rule for Drop {
         if let (Some(now), Some(before)) = (row.f64(self.column), before) {
             let share = now / before;
             if share < self.below {
-                out.alert(Severity::Warning, &format!("fell from {before} to {now}"), &[share.into()]);
+                out.alert(
+                    Severity::Warning,
+                    &format!("fell from {before} to {now}"),
+                    &[share.into()],
+                );
             } else {
                 out.annotate(&[share.into()]);
             }

@@ -39,8 +39,10 @@ impl Validity {
     fn finish(self, len: usize) -> Option<Vec<u8>> {
         let mut bits = self.bits?;
         bits.resize(len.div_ceil(8), 0);
+        // A null may have been taken back.
         clear_tail(&mut bits, len);
-        Some(bits)
+        let present = bits.iter().map(|byte| byte.count_ones()).sum::<u32>();
+        (usize::try_from(present) != Ok(len)).then_some(bits)
     }
 }
 
@@ -424,11 +426,6 @@ impl ColumnBuilder {
             Self::Text(column) | Self::Bytes(column) => column.used,
             _ => 0,
         }
-    }
-
-    /// Whether a null has been written.
-    pub(crate) fn has_nulls(&self) -> bool {
-        each!(self, column => column.validity.bits.is_some())
     }
 
     /// The finished column; `None` when its text is longer than 2 GiB.

@@ -190,18 +190,18 @@ impl TableBuilder {
                     self.rows
                 )));
             }
+            let finished = column.finish().ok_or_else(|| {
+                Fault::Internal(format!("the text of column {index} is longer than 2 GiB"))
+            })?;
             if let Some(field) = field
                 && !field.nullable
-                && column.has_nulls()
+                && finished.validity.is_some()
             {
                 return Err(Fault::Internal(format!(
                     "column `{}` is declared without nulls but holds one",
                     field.name
                 )));
             }
-            let finished = column.finish().ok_or_else(|| {
-                Fault::Internal(format!("the text of column {index} is longer than 2 GiB"))
-            })?;
             columns.push(finished);
         }
         Ok(Table { rows, columns })
@@ -247,6 +247,11 @@ impl<'a> RowBuilder<'a> {
     pub fn skip(&mut self) {
         self.table.undo_row();
         self.decided = true;
+    }
+
+    /// The table behind, for writing columns without a check of types.
+    pub fn table(&mut self) -> &mut TableBuilder {
+        self.table
     }
 
     pub(crate) fn close(self) {

@@ -32,10 +32,7 @@ impl Rule for Sum {
     type State = State;
 
     fn configure(config: Config, input: &Input) -> Result<Self, Fault> {
-        Ok(Self {
-            x: input.number("x")?,
-            history: config.history,
-        })
+        Ok(Self { x: input.number("x")?, history: config.history })
     }
 
     fn plan(&self) -> RulePlan {
@@ -63,9 +60,7 @@ impl Rule for Sum {
     }
 
     fn migrate(from: u32, state: &[u8]) -> Result<State, Fault> {
-        Ok(State {
-            sum: i64::from(from) + i64::from(state.first().copied().unwrap_or(0)),
-        })
+        Ok(State { sum: i64::from(from) + i64::from(state.first().copied().unwrap_or(0)) })
     }
 }
 
@@ -152,9 +147,7 @@ fn broken_state_is_a_fault_not_a_panic() {
     let mut call = call();
     call.states.data = vec![255, 255, 255];
     let host = RuleHost::<Sum>::configure("{\"history\": 0}", schema()).expect("configures");
-    let Err(Fault::Internal(message)) = host.evaluate(&call) else {
-        panic!("no fault")
-    };
+    let Err(Fault::Internal(message)) = host.evaluate(&call) else { panic!("no fault") };
     assert!(message.contains("state of key 0"), "{message}");
 }
 
@@ -169,10 +162,7 @@ fn offsets_that_do_not_fit_are_no_panic() {
 
 #[test]
 fn states_migrate_one_by_one() {
-    let old = TextBuffer {
-        offsets: vec![0, 1, 2],
-        data: vec![3, 4],
-    };
+    let old = TextBuffer { offsets: vec![0, 1, 2], data: vec![3, 4] };
     let new = migrate::<Sum>(1, &old).expect("migrates");
     assert_eq!(new.data, [8, 10], "1 + 3 and 1 + 4, zigzag");
 }
@@ -182,8 +172,5 @@ fn an_unknown_column_names_those_there_are() {
     let fault = RuleHost::<Sum>::configure("{\"history\": 0}", vec![Field::text("y")])
         .map(|_| ())
         .expect_err("no x");
-    assert_eq!(
-        fault,
-        Fault::Config("the input has no column `x`; it has y".into())
-    );
+    assert_eq!(fault, Fault::Config("the input has no column `x`; it has y".into()));
 }

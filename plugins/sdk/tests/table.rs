@@ -79,12 +79,7 @@ fn rows_of_a_record() {
         // Several, none, and the rest after the last emit.
         (
             vec!["w", "!", "w1w1w", "w0", "1"],
-            vec![
-                full(0, true, "text"),
-                full(0, true, "text"),
-                full(2, true, "text"),
-                none.clone(),
-            ],
+            vec![full(0, true, "text"), full(0, true, "text"), full(2, true, "text"), none.clone()],
             vec![0, 2, 2, 4],
             vec![1],
         ),

@@ -118,9 +118,7 @@ mod tests {
     #[test]
     fn unknown_options_are_refused() {
         let fault = parse::<Lines>(r#"{"colum": "x"}"#, &[]).expect_err("refused");
-        let Fault::Config(message) = fault else {
-            panic!("{fault:?}")
-        };
+        let Fault::Config(message) = fault else { panic!("{fault:?}") };
         assert!(message.contains("unknown field `colum`"), "{message}");
     }
 }
