@@ -1,0 +1,7 @@
+//! A parser that describes itself badly.
+
+fn during_describe(descriptor: &mut Descriptor) {
+    descriptor.config_schema = "not JSON".into();
+}
+
+include!("../src/parser_body.rs");
