@@ -4,4 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod data;
 pub mod expr;
+pub mod generate;
 pub mod hash;
+pub mod sources;
