@@ -256,7 +256,10 @@ pub struct Rule {
 pub enum RuleKind {
     /// An alert for every row for which the SQL condition is true.
     When(Located<String>),
-    Plugin { plugin: PluginRef, config: serde_json::Value },
+    Plugin {
+        plugin: PluginRef,
+        config: serde_json::Value,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -21,6 +21,9 @@ pub struct Chunk {
     pub positions: Vec<i64>,
     /// When the host got each record, microseconds since the Unix epoch.
     pub received_us: Vec<i64>,
+    /// Where the partition goes on after this chunk: the position behind the last record and its
+    /// terminator.
+    pub end_position: i64,
 }
 
 impl Chunk {

@@ -1,0 +1,172 @@
+//! The built-in generator as a source.
+//!
+//! The rows are those `millstream generate` writes for the same settings; with several partitions
+//! they are dealt out in turn, so the data as a whole is the same for any number of partitions. A
+//! position is the number of the row within its partition.
+
+use std::sync::Arc;
+
+use super::lanes::{Lane, Lanes, Stop};
+use super::rate::{Pace, Share};
+use super::writer::Writer;
+use super::{
+    PartitionInfo, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, Source, SourceError,
+};
+use crate::config::model;
+use crate::data::{Partition, PartitionName, SourceId};
+use crate::generate::{Generator, Settings};
+
+/// Generated rows.
+pub struct GeneratorSource {
+    lanes: Lanes<GeneratorLane>,
+    rows: Option<u64>,
+}
+
+impl GeneratorSource {
+    /// Makes the source.
+    ///
+    /// # Errors
+    /// When the settings are not those of a generator, or contradict each other.
+    pub fn new(config: &model::GeneratorSource, id: SourceId) -> Result<Self, SourceError> {
+        let settings = Settings::from_json(&config.settings)?;
+        let partitions = config.partitions.max(1);
+        let mut rows = None;
+        let mut lanes = Vec::new();
+        for partition in 0..partitions {
+            let generator = Generator::new(&settings)?;
+            rows = settings.rows;
+            lanes.push(GeneratorLane {
+                name: Arc::from(format!("generator-{partition}")),
+                pace: Pace::new(config.rows_per_second),
+                share: Share { partition, partitions, rows },
+                settings: settings.clone(),
+                generator,
+                done: 0,
+                pending: false,
+                ended: false,
+                scratch: Vec::with_capacity(512),
+            });
+        }
+        Ok(Self { lanes: Lanes::new(id, lanes), rows })
+    }
+}
+
+impl Source for GeneratorSource {
+    fn partitions(&self) -> &[PartitionInfo] {
+        self.lanes.infos()
+    }
+
+    fn read(
+        &mut self,
+        budget: &ReadBudget,
+        now_us: i64,
+        out: &mut ReadOutput,
+    ) -> Result<ReadState, SourceError> {
+        self.lanes.read(budget, now_us, out)
+    }
+
+    fn replay(
+        &mut self,
+        partition: Partition,
+        until: i64,
+        budget: &ReadBudget,
+        now_us: i64,
+        out: &mut ReadOutput,
+    ) -> Result<ReadState, SourceError> {
+        self.lanes.replay(partition, until, budget, now_us, out)
+    }
+
+    fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError> {
+        self.lanes.seek(partition, position)
+    }
+
+    fn progress(&self) -> Progress {
+        let done = self.lanes.iter().map(|lane| lane.done).sum();
+        Progress { done, total: self.rows, unit: ProgressUnit::Rows }
+    }
+}
+
+struct GeneratorLane {
+    name: PartitionName,
+    pace: Pace,
+    share: Share,
+    settings: Settings,
+    generator: Generator,
+    /// Rows of this partition that were taken.
+    done: u64,
+    /// `scratch` holds row `done`, which did not fit.
+    pending: bool,
+    ended: bool,
+    scratch: Vec<u8>,
+}
+
+impl GeneratorLane {
+    /// Brings row `done` of the partition into `scratch`, or returns false at the end.
+    fn prepare(&mut self) -> bool {
+        if self.pending {
+            return true;
+        }
+        let number = self.share.number(self.done);
+        let others = number.saturating_sub(self.generator.rows());
+        self.scratch.clear();
+        self.pending =
+            self.generator.skip(others) == others && self.generator.write_row(&mut self.scratch);
+        self.ended = !self.pending;
+        self.pending
+    }
+}
+
+impl Lane for GeneratorLane {
+    fn name(&self) -> PartitionName {
+        Arc::clone(&self.name)
+    }
+
+    fn tick(&mut self, now_us: i64) -> Result<(), SourceError> {
+        self.pace.tick(now_us);
+        Ok(())
+    }
+
+    fn pull(&mut self, out: &mut Writer<'_>) -> Result<Stop, SourceError> {
+        loop {
+            if self.finished() {
+                return Ok(Stop::Ended);
+            }
+            let position = self.position();
+            if !out.wants(position) {
+                return Ok(Stop::Rows);
+            }
+            if !self.pace.is_due(self.share.number(self.done)) && !out.is_replay() {
+                return Ok(Stop::Idle);
+            }
+            if !self.prepare() {
+                return Ok(Stop::Ended);
+            }
+            if !out.push(&self.scratch, position, position.saturating_add(1)) {
+                return Ok(Stop::Bytes);
+            }
+            self.pending = false;
+            self.done += 1;
+        }
+    }
+
+    fn seek(&mut self, position: i64) -> Result<(), SourceError> {
+        let done = u64::try_from(position).unwrap_or(0);
+        if done != self.done {
+            if self.share.number(done) < self.generator.rows() {
+                self.generator = Generator::new(&self.settings)?;
+            }
+            self.done = done;
+            self.pending = false;
+        }
+        self.ended = false;
+        Ok(())
+    }
+
+    fn position(&self) -> i64 {
+        i64::try_from(self.done).unwrap_or(i64::MAX)
+    }
+
+    fn finished(&self) -> bool {
+        self.ended || self.share.is_past_end(self.done)
+    }
+}

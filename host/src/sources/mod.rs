@@ -1,0 +1,201 @@
+//! Where records come from: files, folders, standard input, a rate, the generator.
+//!
+//! A source cuts its partitions into records and hands them on as [`Chunk`]s. It promises:
+//!
+//! * **Exact budgets.** A read returns exactly the rows asked for when they are there, shared over
+//!   the partitions one row each in turn.
+//! * **Exact positions.** Going to any position a source has reported continues with exactly the
+//!   record that followed it.
+//! * **No waiting** beyond `ReadBudget::wait`, and no decision by a clock of its own: time is
+//!   passed in.
+//!
+//! Nothing here looks into a record: bytes that are not UTF-8, or not what a parser wants, pass.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::model::SourceKind;
+use crate::data::{Chunk, Partition, PartitionName, PartitionRef, SourceId};
+
+mod directory;
+mod error;
+mod file;
+mod frame;
+mod generator;
+mod glob;
+mod lanes;
+mod rate;
+mod stdin;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use directory::DirectorySource;
+pub use error::SourceError;
+pub use file::FileSource;
+pub use generator::GeneratorSource;
+pub use rate::RateSource;
+pub use stdin::StdinSource;
+
+/// The part of [`Oversized::prefix`] that is kept of a record.
+pub const OVERSIZED_PREFIX_BYTES: usize = 256;
+
+/// A place records come from. One owner calls it.
+pub trait Source: Send {
+    /// Returns the partitions known now, in the order in which they joined. They never leave.
+    fn partitions(&self) -> &[PartitionInfo];
+
+    /// Says that a new epoch starts: limits that count per epoch start again.
+    fn begin_epoch(&mut self) {}
+
+    /// Reads what is there, within the budget, and appends it to `out`.
+    ///
+    /// Blocks no longer than `budget.wait`, and only when there is nothing at all.
+    ///
+    /// # Errors
+    /// When the outside fails: a file that cannot be read, a folder that is gone.
+    fn read(
+        &mut self,
+        budget: &ReadBudget,
+        now_us: i64,
+        out: &mut ReadOutput,
+    ) -> Result<ReadState, SourceError>;
+
+    /// Reads one partition from where it is up to exactly the position `until`, to do a recorded
+    /// epoch again. `budget.rows` and `budget.bytes` hold too.
+    ///
+    /// # Errors
+    /// As `read`.
+    fn replay(
+        &mut self,
+        partition: Partition,
+        until: i64,
+        budget: &ReadBudget,
+        now_us: i64,
+        out: &mut ReadOutput,
+    ) -> Result<ReadState, SourceError>;
+
+    /// Goes to a position that this source reported for the partition.
+    ///
+    /// # Errors
+    /// When the partition does not exist or can no longer be read from there.
+    fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError>;
+
+    /// Returns how far the source is, for people.
+    fn progress(&self) -> Progress;
+}
+
+/// One partition of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// Its stable name.
+    pub name: PartitionName,
+    /// The position of the next record.
+    pub position: i64,
+    /// Whether nothing will ever come again.
+    pub finished: bool,
+}
+
+/// What one read may take.
+#[derive(Clone, Debug)]
+pub struct ReadBudget {
+    /// Most records. Records cut out as too long count.
+    pub rows: usize,
+    /// Most bytes. A single record that is longer is still read, alone.
+    pub bytes: usize,
+    /// Most records of one chunk.
+    pub chunk_rows: usize,
+    /// How long to wait when there is nothing.
+    pub wait: Duration,
+}
+
+/// What reads bring. Reads append; `clear` starts again.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOutput {
+    /// Records, in the order of each partition.
+    pub chunks: Vec<Chunk>,
+    /// Records that were longer than allowed and are in no chunk.
+    pub oversized: Vec<Oversized>,
+    /// Number of records, the oversized ones included.
+    pub rows: usize,
+    /// Bytes of the records in `chunks`.
+    pub bytes: usize,
+}
+
+impl ReadOutput {
+    /// Forgets all, keeps the memory of the lists.
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.oversized.clear();
+        self.rows = 0;
+        self.bytes = 0;
+    }
+}
+
+/// A record that was longer than `max_record_bytes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oversized {
+    /// Where it stood.
+    pub from: PartitionRef,
+    /// Its position.
+    pub position: i64,
+    /// The position behind it.
+    pub end_position: i64,
+    /// Its length in bytes, without the newline.
+    pub length: u64,
+    /// Its first bytes, for the dead letters.
+    pub prefix: Vec<u8>,
+}
+
+/// Why a read ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadState {
+    /// The budget is used up; there may be more.
+    More,
+    /// There is nothing more now.
+    Idle,
+    /// There is more, but it belongs to the next epoch.
+    NextEpoch,
+    /// There will never be more.
+    Ended,
+}
+
+/// How far a source is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What was read, in `unit`s.
+    pub done: u64,
+    /// What there is to read; none when nobody can know.
+    pub total: Option<u64>,
+    /// What is counted.
+    pub unit: ProgressUnit,
+}
+
+/// What [`Progress`] counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProgressUnit {
+    /// Bytes of input.
+    #[default]
+    Bytes,
+    /// Records.
+    Rows,
+}
+
+/// Opens a source of a pipeline file. Relative paths are relative to `folder`.
+///
+/// # Errors
+/// When what the source should read is missing, unreadable or of the wrong kind.
+pub fn open(
+    kind: &SourceKind,
+    id: SourceId,
+    folder: &Path,
+) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match kind {
+        SourceKind::File(config) => Box::new(FileSource::open(config, id, folder)?),
+        SourceKind::Directory(config) => Box::new(DirectorySource::open(config, id, folder)?),
+        SourceKind::Stdin => Box::new(StdinSource::stdin(id)),
+        SourceKind::Rate(config) => Box::new(RateSource::new(config, id)),
+        SourceKind::Generator(config) => Box::new(GeneratorSource::new(config, id)?),
+    })
+}
