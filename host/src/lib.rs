@@ -3,5 +3,8 @@
 pub mod clock;
 pub mod config;
 pub mod data;
+pub mod encode;
 pub mod expr;
 pub mod hash;
+pub mod report;
+pub mod sinks;
