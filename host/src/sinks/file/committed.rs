@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use super::super::SinkError;
 
-/// The buffer is written out when it has grown to this, committed or not.
-pub(in super::super) const SPILL_BYTES: usize = 1 << 20;
+/// The buffer is written out when it has grown to this, committed or not. Small in tests, so that
+/// they come upon it.
+pub(in super::super) const SPILL_BYTES: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
 
 #[derive(Debug)]
 pub(super) struct CommittedFile {
