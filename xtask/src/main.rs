@@ -36,11 +36,11 @@ enum Command {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Demo(options) => demo::run(&options),
+        Command::Demo(options) => demo::run_demo(&options),
         Command::Test(options) => test::run(&options),
         Command::Ci(options) => test::ci(&options),
         Command::Plugins => guests::build().map(|_| ()),
         Command::Bless => test::bless(),
-        Command::Bench(options) => bench::run(&options),
+        Command::Bench(options) => bench::run_bench(&options),
     }
 }

@@ -40,7 +40,10 @@ pub fn host_binary() -> PathBuf {
 }
 
 /// Builds the host.
+///
+/// The whole workspace is built, not the host alone: with other features selected, dependencies
+/// would be compiled a second time for the tests.
 pub fn build_host() -> Result<PathBuf> {
-    run(&mut cargo(["build", "--package", "millstream"]))?;
+    run(&mut cargo(["build", "--workspace", "--quiet"]))?;
     Ok(host_binary())
 }

@@ -10,7 +10,7 @@ use super::exit::Exit;
 use crate::generate::{Format, Generator, Incidents, Settings};
 
 /// Rows written in one go.
-const CHUNK_ROWS: u64 = 8_192;
+const CHUNK_ROWS: usize = 8_192;
 
 /// What to generate.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use super::PipelineFile;
 use crate::config::{self, model::Pipeline};
 use crate::diag::{Diagnostic, SourceFile, Style, render};
 use crate::plan::{self, Plan};
-use crate::plugin::{PluginRuntime, RuntimeOptions};
+use crate::plugin::{CompileCommand, PluginRuntime, RuntimeOptions};
 
 /// A pipeline that is ready to run.
 pub struct Loaded {
@@ -61,8 +61,9 @@ pub fn read(file: &PipelineFile) -> Result<config::Loaded, Exit> {
 /// # Errors
 /// The exit code, after the problem was printed.
 pub fn runtime() -> Result<Arc<PluginRuntime>, Exit> {
-    let started = RuntimeOptions::for_this_executable().and_then(PluginRuntime::new);
-    started.map_err(|error| {
+    let program = std::env::current_exe().unwrap_or_else(|_| "millstream".into());
+    let options = RuntimeOptions::new(CompileCommand::new(program));
+    PluginRuntime::new(options).map_err(|error| {
         eprintln!("error: {error}");
         if let Some(help) = error.help() {
             eprintln!("  = help: {help}");
@@ -73,6 +74,6 @@ pub fn runtime() -> Result<Arc<PluginRuntime>, Exit> {
 
 /// Prints diagnostics to standard error.
 pub fn show(diagnostics: &[Diagnostic], source: &SourceFile) {
-    let style = if std::io::stderr().is_terminal() { Style::Colour } else { Style::Plain };
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     eprint!("{}", render(diagnostics, source, style));
 }

@@ -22,7 +22,7 @@ pub use exit::Exit;
 #[command(name = "millstream", version, about, max_term_width = 100)]
 struct Cli {
     /// How much to log to standard error.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "MILLSTREAM_LOG")]
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
     log: String,
     /// How to log.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]

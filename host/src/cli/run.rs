@@ -14,7 +14,7 @@ use super::progress::ProgressBar;
 use super::summary;
 use crate::clock::{Stopwatch, now_us};
 use crate::config::model::{FileFormat, FileSink, SinkKind, Visible};
-use crate::engine::{Engine, EngineError, EngineOptions, Outcome};
+use crate::engine::{Engine, EngineError, EngineOptions};
 use crate::plan::{NodeKind, Plan, rejects_schema};
 use crate::sinks::{self, ConsoleOutput, Sink, SinkError, SinkInput};
 use crate::sources::{self, Source, SourceError};
@@ -71,18 +71,18 @@ fn drive(mut engine: Engine, options: &Options, loaded: &Loaded, signals: &Signa
     let result = engine.run(&now_us, &stop, &mut |engine| bar.update(engine));
     bar.finish();
     let closed = engine.close(now_us());
-    let (outcome, exit) = match result.and_then(|outcome| closed.map(|()| outcome)) {
-        Ok(outcome) => (outcome, Exit::Done),
-        Err(error) if error.output_closed() => (Outcome::Stopped, Exit::Done),
+    let exit = match result.and_then(|_| closed) {
+        Ok(()) => Exit::Done,
+        Err(error) if error.output_closed() => Exit::Done,
         Err(error) => {
             eprintln!("error: pipeline {} stopped: {error}", loaded.plan.name);
             if let Some(help) = error.help() {
                 eprintln!("  = help: {help}");
             }
-            (Outcome::Stopped, if error.is_bug() { Exit::Bug } else { Exit::Stopped })
+            if error.is_bug() { Exit::Bug } else { Exit::Stopped }
         }
     };
-    let summary = summary::of(&engine, outcome, watch.elapsed());
+    let summary = summary::of(&engine, watch.elapsed());
     if options.summary_json {
         eprintln!("{}", summary.to_json());
     } else if !options.quiet {

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 pub struct Located<T> {
     /// The value.
     pub value: T,
-    /// Byte range in the file; empty at 0 for values that come from `--set` or a default.
+    /// Byte range in the file. Beyond the file's end for values from `--set` (`SourceFile` knows
+    /// them); empty at 0 for defaults.
     pub span: Range<usize>,
 }
 
@@ -28,12 +29,19 @@ pub struct Pipeline {
     pub plugin_dirs: Vec<PathBuf>,
     /// Where poison records and rejects are written, besides being counted.
     pub dead_letters: Option<DeadLetters>,
+    /// Where records come from. At least one.
     pub sources: Vec<Node<Source>>,
+    /// Records to rows.
     pub parsers: Vec<Node<Parser>>,
+    /// Rows to rows.
     pub streams: Vec<Node<Stream>>,
+    /// Aggregates.
     pub windows: Vec<Node<Window>>,
+    /// Alerts.
     pub rules: Vec<Node<Rule>>,
+    /// Where rows go.
     pub sinks: Vec<Node<Sink>>,
+    /// Tests of the pipeline.
     pub tests: Vec<Test>,
 }
 
@@ -48,6 +56,7 @@ pub struct Node<T> {
     pub config: T,
 }
 
+/// Threads and epochs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
     /// Threads that parse, combine and merge. At least 1. Default: one a core.
@@ -64,24 +73,45 @@ pub struct Engine {
     pub shutdown_timeout_us: i64,
 }
 
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            workers: std::thread::available_parallelism()
+                .map_or(1, std::num::NonZero::get)
+                .min(1024),
+            epoch_us: 100_000,
+            epoch_rows: 262_144,
+            epoch_bytes: 64 << 20,
+            batch_rows: 8192,
+            shutdown_timeout_us: 10_000_000,
+        }
+    }
+}
+
+/// Where rejected records are written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetters {
     /// A file of JSON lines.
     pub path: PathBuf,
 }
 
+/// Where records come from.
 #[derive(Clone, Debug)]
 pub struct Source {
+    /// What is read.
     pub kind: SourceKind,
+    /// How event time advances.
     pub watermark: Watermark,
 }
 
+/// What a source reads.
 #[derive(Clone, Debug)]
 pub enum SourceKind {
     /// One or several files, each one partition.
     File(FileSource),
     /// All files of a folder, present and future.
     Directory(DirectorySource),
+    /// The standard input, one partition.
     Stdin,
     /// Rows `timestamp` (RFC 3339) and `value` (0, 1, 2, …) as JSON records, at a fixed rate.
     Rate(RateSource),
@@ -89,8 +119,10 @@ pub enum SourceKind {
     Generator(GeneratorSource),
 }
 
+/// Files, each a partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSource {
+    /// At least one; no two are the same text.
     pub paths: Vec<Located<PathBuf>>,
     /// Keep reading as the file grows, through rotation and truncation.
     pub follow: bool,
@@ -98,24 +130,31 @@ pub struct FileSource {
     pub max_record_bytes: usize,
 }
 
+/// The files of a folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DirectorySource {
+    /// The folder.
     pub path: Located<PathBuf>,
     /// A file name pattern with `*` and `?`.
     pub pattern: String,
     /// Pick up files that appear later; without it the run ends after those present.
     pub watch: bool,
+    /// Most new files opened in an epoch.
     pub max_files_per_epoch: usize,
     /// Each file its own partition, instead of one partition in (modification time, name) order.
     pub per_file_partitions: bool,
+    /// Longest record; a longer one is cut out and counted as a reject.
     pub max_record_bytes: usize,
 }
 
+/// Rows at a fixed rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RateSource {
+    /// At least 1.
     pub rows_per_second: u64,
     /// None: for ever.
     pub rows: Option<u64>,
+    /// At least 1.
     pub partitions: u32,
 }
 
@@ -126,6 +165,7 @@ pub struct GeneratorSource {
     pub settings: serde_json::Value,
     /// Rows a second in real time; none: as fast as possible.
     pub rows_per_second: Option<u64>,
+    /// At least 1.
     pub partitions: u32,
 }
 
@@ -141,24 +181,31 @@ pub struct Watermark {
     pub max_ahead_us: Option<i64>,
 }
 
+/// A plugin that turns records into rows.
 #[derive(Clone, Debug)]
 pub struct Parser {
+    /// The name of a source.
     pub input: Located<String>,
+    /// The plugin.
     pub plugin: PluginRef,
-    /// The plugin's own settings, as JSON.
+    /// The plugin's own settings, a JSON object; keys in file order.
     pub config: serde_json::Value,
     /// The column that holds the event time; none: the time the record was received.
     pub event_time: Option<Located<String>>,
 }
 
+/// A plugin, what it must be and what it may use.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PluginRef {
+    /// Where it is.
     pub source: Located<PluginSource>,
-    /// Lower-case hex.
+    /// The digest it must have, 64 lower-case hex digits.
     pub sha256: Option<Located<String>>,
+    /// What it may use.
     pub limits: Limits,
 }
 
+/// Where a plugin is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PluginSource {
     /// A bare name: `<name>.wasm` in a plugin directory.
@@ -170,9 +217,11 @@ pub enum PluginSource {
 /// What a plugin may use. Defaults in `Limits::default`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
+    /// Most memory of an instance.
     pub memory_bytes: usize,
     /// CPU time of one call.
     pub deadline_us: i64,
+    /// Most bytes returned by one call.
     pub output_bytes: usize,
 }
 
@@ -189,42 +238,75 @@ pub struct Stream {
     pub inputs: Vec<Located<String>>,
     /// Column name and the SQL of a list; one row for each element.
     pub unnest: Option<(String, Located<String>)>,
+    /// Columns added: name and SQL.
     pub derive: Vec<(String, Located<String>)>,
+    /// Rows kept. None: all.
     pub filter: Option<Located<String>>,
-    /// The columns kept, in this order: name and SQL. None: all.
+    /// The columns kept, in this order: name and SQL. None: all. `select = ["service"]` is
+    /// `("service", "\"service\"")`.
     pub select: Option<Vec<(String, Located<String>)>>,
 }
 
+/// Aggregates over groups of rows. The names in `group_by`, `aggregate` and `derive` differ.
 #[derive(Clone, Debug)]
 pub struct Window {
+    /// One or more inputs with the same schema.
     pub inputs: Vec<Located<String>>,
+    /// Which window it is.
     pub kind: WindowKind,
+    /// Rows aggregated. None: all.
     pub filter: Option<Located<String>>,
-    /// Column name and SQL. `group_by = ["service"]` is `("service", "service")`.
+    /// Column name and SQL. `group_by = ["service"]` is `("service", "\"service\"")`: the name as
+    /// a quoted SQL identifier, so that any name works.
     pub group_by: Vec<(String, Located<String>)>,
+    /// Column name and SQL aggregate. At least one.
     pub aggregate: Vec<(String, Located<String>)>,
+    /// Columns added to the result: name and SQL.
     pub derive: Vec<(String, Located<String>)>,
+    /// Result rows kept. None: all.
     pub having: Option<Located<String>>,
+    /// When results are emitted.
     pub output: OutputMode,
     /// Processing time between two outputs of update and complete mode. None: each epoch.
     pub trigger_us: Option<i64>,
+    /// How long a closed window takes late rows. 0 but for time windows in append mode.
     pub allowed_lateness_us: i64,
 }
 
+/// Which window it is. Durations are positive, `offset_us` is from 0 to below the size or slide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowKind {
     /// `[start, end)` aligned to the Unix epoch plus `offset_us`.
-    Tumbling { size_us: i64, offset_us: i64 },
+    Tumbling {
+        /// From start to end.
+        size_us: i64,
+        /// Moves all starts.
+        offset_us: i64,
+    },
     /// A window of `size_us` starts every `slide_us`.
-    Sliding { size_us: i64, slide_us: i64, offset_us: i64 },
+    Sliding {
+        /// From start to end.
+        size_us: i64,
+        /// From start to start; at most the size.
+        slide_us: i64,
+        /// Moves all starts.
+        offset_us: i64,
+    },
     /// Ends when a key has had no row for `gap_us`.
-    Session { gap_us: i64 },
+    Session {
+        /// The pause that ends a session.
+        gap_us: i64,
+    },
     /// Every `rows` rows of a key.
-    Count { rows: u64 },
+    Count {
+        /// At least 1.
+        rows: u64,
+    },
     /// One window for ever.
     Global,
 }
 
+/// When a window's results are emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {
     /// Each window once, when it closes.
@@ -235,40 +317,53 @@ pub enum OutputMode {
     Complete,
 }
 
+/// Raises alerts.
 #[derive(Clone, Debug)]
 pub struct Rule {
+    /// One or more inputs with the same schema.
     pub inputs: Vec<Located<String>>,
     /// Columns of the input that make the key.
     pub key: Vec<Located<String>>,
+    /// Who judges the rows.
     pub kind: RuleKind,
     /// Fixed severity; a plugin's own otherwise, "warning" for `when` rules.
     pub severity: Option<Severity>,
-    /// Template with `{column}` places. None: the plugin's message, or the condition.
+    /// Template with `{column}` places and `{{`, `}}` for braces, which match. None: the plugin's message, or the condition.
     pub message: Option<Located<String>>,
     /// Host-kept state of a key is dropped when its last row is older than this, in event time.
     pub state_ttl_us: Option<i64>,
+    /// In which order rows are judged.
     pub order: RowOrder,
     /// Also evaluate revisions of windows.
     pub revisions: bool,
 }
 
+/// Who judges a rule's rows.
 #[derive(Clone, Debug)]
 pub enum RuleKind {
     /// An alert for every row for which the SQL condition is true.
     When(Located<String>),
+    /// A plugin with state of its own for each key.
     Plugin {
+        /// The plugin.
         plugin: PluginRef,
+        /// The plugin's own settings, a JSON object; keys in file order.
         config: serde_json::Value,
     },
 }
 
+/// How bad an alert is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Good to know.
     Info,
+    /// Someone should look.
     Warning,
+    /// Someone must act.
     Critical,
 }
 
+/// In which order a rule sees rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOrder {
     /// As rows come; deterministic within a partition.
@@ -277,51 +372,71 @@ pub enum RowOrder {
     EventTime,
 }
 
+/// Where rows go.
 #[derive(Clone, Debug)]
 pub struct Sink {
+    /// One or more inputs.
     pub inputs: Vec<Located<String>>,
+    /// What is written.
     pub kind: SinkKind,
 }
 
+/// What a sink writes.
 #[derive(Clone, Debug)]
 pub enum SinkKind {
+    /// The standard output.
     Console(ConsoleSink),
+    /// Files.
     File(FileSink),
     /// Counts rows and keeps an order-independent checksum.
     Discard,
 }
 
+/// The standard output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsoleSink {
+    /// How rows look.
     pub format: ConsoleFormat,
     /// Longest text shown in a table cell; 0: no limit.
     pub truncate: usize,
-    /// Most rows of a table shown at once.
+    /// Most rows of a table shown at once; 0: no limit.
     pub max_rows: usize,
 }
 
+/// How rows look on the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsoleFormat {
+    /// An aligned table for each batch.
     Table,
+    /// A JSON object a line.
     Jsonl,
 }
 
+/// Files of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSink {
     /// `visible = "commit"`: this file is appended to. Otherwise parts are made in this folder.
     pub path: PathBuf,
+    /// How rows are written.
     pub format: FileFormat,
+    /// When rows can be seen.
     pub visible: Visible,
+    /// A part is full after this time. Without meaning for `Visible::Commit`.
     pub roll_us: i64,
+    /// A part is full with so many bytes. Without meaning for `Visible::Commit`.
     pub roll_bytes: u64,
 }
 
+/// How rows are written to files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
+    /// A JSON object a line.
     Jsonl,
+    /// Comma-separated values below a header.
     Csv,
 }
 
+/// When rows in a file can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visible {
     /// A part is published by rename when it is full.
@@ -333,6 +448,7 @@ pub enum Visible {
 /// One `[[tests]]` entry of a pipeline file.
 #[derive(Clone, Debug)]
 pub struct Test {
+    /// Unique in the file.
     pub name: Located<String>,
     /// Steps in order.
     pub steps: Vec<TestStep>,
@@ -340,10 +456,21 @@ pub struct Test {
     pub expect: BTreeMap<String, Located<Vec<serde_json::Value>>>,
 }
 
+/// One step of a test. The source exists; its span is empty when it was left out.
 #[derive(Clone, Debug)]
 pub enum TestStep {
     /// Raw records into a source (a JSON object is written as JSON text).
-    Records { source: Located<String>, records: Vec<String> },
+    Records {
+        /// The source that reads them.
+        source: Located<String>,
+        /// The records in order.
+        records: Vec<String>,
+    },
     /// Moves the source's watermark to this time by ending the epoch there.
-    Watermark { source: Located<String>, time_us: i64 },
+    Watermark {
+        /// The source.
+        source: Located<String>,
+        /// The new watermark.
+        time_us: i64,
+    },
 }

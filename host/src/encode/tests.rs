@@ -358,33 +358,3 @@ proptest! {
         }
     }
 }
-#[test]
-fn zz_speed() {
-    let n = 8192_i64;
-    let b = batch(vec![
-        ("service", Arc::new((0..n).map(|i| Some(format!("service-{}", i % 50))).collect::<StringArray>())),
-        ("window_start", Arc::new(TimestampMicrosecondArray::from_iter_values((0..n).map(|i| 1_757_678_373_000_000 + i / 100 * 60_000_000)))),
-        ("count", Arc::new(Int64Array::from_iter_values(0..n))),
-        ("avg", Arc::new(Float64Array::from_iter_values((0..n).map(|i| i as f64 / 7.0)))),
-        ("max", Arc::new(Float64Array::from_iter_values((0..n).map(|i| i as f64 * 1.5)))),
-    ]);
-    let enc = JsonEncoder::new(b.schema_ref(), None).unwrap();
-    let csv = CsvEncoder::new(b.schema_ref(), None).unwrap();
-    let mut out = Vec::new();
-    let mut d = crate::sinks::DiscardSink::new();
-    use crate::sinks::Sink;
-    for _ in 0..3 {
-        let t = std::time::Instant::now();
-        for _ in 0..100 { out.clear(); enc.encode(&b, &mut out).unwrap(); }
-        let j = t.elapsed();
-        let bytes = out.len();
-        let t = std::time::Instant::now();
-        for _ in 0..100 { out.clear(); csv.encode(&b, &mut out).unwrap(); }
-        let c = t.elapsed();
-        let t = std::time::Instant::now();
-        for _ in 0..100 { d.write(&crate::sinks::Delivery { node: "a", batch: &b, revision: 0, watermark_us: 0, epoch: 0, mode: crate::config::model::OutputMode::Append }).unwrap(); }
-        let h = t.elapsed();
-        let rows = 100.0 * n as f64;
-        eprintln!("SPEED json {:.1} ns/row ({} B/row) csv {:.1} discard {:.1}", j.as_nanos() as f64 / rows, bytes as i64 / n, c.as_nanos() as f64 / rows, h.as_nanos() as f64 / rows);
-    }
-}

@@ -109,7 +109,7 @@ impl EngineError {
     /// Returns advice for who must act, when there is any.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Source { source, .. } => Some(source.help().to_string()),
+            Self::Source { source, .. } => source.help(),
             Self::Parse { source: ParseError::Plugin(error), .. } => error.help(),
             Self::Sink { source, .. } | Self::DeadLetters { source } => {
                 Some(source.remedy().to_owned())

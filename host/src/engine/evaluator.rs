@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::BinaryArray;
+
 use crate::plugin::{self, RuleInstance, RulePlugin};
 use crate::rules::{EvaluateError, Evaluator, Poison, RuleCall, RuleOutcome};
 
@@ -39,9 +41,17 @@ impl Evaluator for PluginEvaluator {
             severities: outcome.severities,
             messages: outcome.messages,
             attributes: outcome.attributes,
-            state: outcome.state,
-            timers: outcome.timers,
+            state: states(&outcome.state_keys, &outcome.states, &outcome.dropped_keys),
+            timers: outcome.timer_keys.into_iter().zip(outcome.timers_us).collect(),
             poison: poison.collect(),
         })
     }
+}
+
+/// Returns changed and dropped states by key, ascending.
+fn states(changed: &[u32], states: &BinaryArray, dropped: &[u32]) -> Vec<(u32, Option<Vec<u8>>)> {
+    let changed = changed.iter().zip(states).map(|(key, state)| (*key, state.map(<[u8]>::to_vec)));
+    let mut all: Vec<_> = changed.chain(dropped.iter().map(|key| (*key, None))).collect();
+    all.sort_by_key(|(key, _)| *key);
+    all
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::model::WindowKind;
 use crate::plan::{NodeId, NodeKind, Plan};
-use crate::report::LatenessHistogram;
+use crate::report::Lateness;
 use crate::window::LateRow;
 
 /// Late rows of every window.
@@ -23,7 +23,7 @@ pub struct LateWindow {
     /// Rows late for some of their windows.
     pub partly_lost: u64,
     /// How much longer the watermark's delay would have had to be, by row.
-    pub missing_delay: LatenessHistogram,
+    pub lateness: Lateness,
 }
 
 impl LateLog {
@@ -53,12 +53,12 @@ impl LateLog {
             }
             let end = row.first_dropped_start.saturating_add(log.size_us);
             let closed = end.saturating_add(log.allowed_us);
-            log.missing_delay.observe(row.watermark.saturating_sub(closed).saturating_add(1));
+            log.lateness.observe(row.watermark.saturating_sub(closed).saturating_add(1));
         }
     }
 
-    /// Returns the log of each window.
-    pub fn windows(&self) -> impl Iterator<Item = (NodeId, &LateWindow)> {
-        self.by_window.iter().map(|(node, log)| (*node, log))
+    /// Returns the log of a window.
+    pub fn window(&self, node: NodeId) -> Option<&LateWindow> {
+        self.by_window.get(&node)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, Int64Array};
+use arrow::array::{AsArray, BooleanArray, Int64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::Int64Type;
 
@@ -147,7 +147,7 @@ impl Owner {
         stage2: Stage2,
         clock: RowClock,
     ) -> Result<(), EngineError> {
-        self.stats.read(stage1.from, stage1.records, stage1.bytes);
+        self.stats.read(stage1.records, stage1.bytes);
         for (node, rows) in stage1.rows_out {
             self.stats.rows_out(node, rows);
         }
@@ -201,6 +201,8 @@ impl Owner {
         state
             .merge(&combined.partial)
             .map_err(|source| EngineError::Window { node: name.clone(), source })?;
+        self.stats.rows_in(node, combined.rows);
+        self.stats.without_time(node, combined.timeless);
         self.stats.errors(node, &combined.errors);
         self.late.add(node, &combined.late);
         if let Some(rows) = combined.late_rows {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use arrow::array::{AsArray, RecordBatch};
 
-use crate::data::PartitionRef;
 use crate::parse::Reason;
 use crate::plan::{NodeId, Plan};
 use crate::sinks::SinkSummary;
@@ -28,6 +27,10 @@ pub struct Stats {
 /// Counters of one node.
 #[derive(Debug, Default)]
 pub struct NodeStats {
+    /// Rows that windows took or found late.
+    pub rows_in: u64,
+    /// Windows that fired, of all keys together.
+    pub fired: u64,
     /// Rows that left the node.
     pub rows_out: u64,
     /// Rows and records it refused, by reason.
@@ -56,7 +59,7 @@ impl Stats {
     }
 
     /// Counts a chunk's records.
-    pub fn read(&mut self, _from: PartitionRef, records: u64, bytes: u64) {
+    pub fn read(&mut self, records: u64, bytes: u64) {
         self.records += records;
         self.bytes += bytes;
     }
@@ -106,11 +109,20 @@ impl Stats {
         }
     }
 
+    /// Counts rows that a window was given.
+    pub fn rows_in(&mut self, node: NodeId, rows: u64) {
+        if let Some(stats) = self.node(node) {
+            stats.rows_in += rows;
+        }
+    }
+
     /// Counts the rows of a window's firing.
     pub fn fired(&mut self, node: NodeId, rows: u64, revision: u32) {
         if let Some(stats) = self.node(node) {
             if revision > 0 {
                 stats.revised += rows;
+            } else {
+                stats.fired += 1;
             }
             stats.rows_out += rows;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::array::TimestampMicrosecondArray;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -15,6 +15,8 @@ use crate::window::{LateRow, Partial, PartitionTime, WindowError, WindowInput};
 
 /// One window's share of a batch of rows.
 pub struct Combined {
+    /// Rows given to the window, late ones included.
+    pub rows: u64,
     /// Pre-aggregated rows.
     pub partial: Partial,
     /// Rows that came too late for some or all of their windows.
@@ -49,6 +51,7 @@ pub fn combine(
         _ => None,
     };
     Ok(Combined {
+        rows: u64::try_from(rows.len()).unwrap_or(u64::MAX),
         partial: combined.partial,
         late: combined.late,
         late_rows,

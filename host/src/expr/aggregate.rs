@@ -8,23 +8,32 @@ use datafusion_common::ScalarValue;
 pub enum AggregateFunction {
     /// `count(*)` (no argument) and `count(x)` (non-null values).
     Count,
+    /// Of integers an integer, of doubles a double.
     Sum,
+    /// A double.
     Avg,
+    /// The least value.
     Min,
+    /// The greatest value.
     Max,
     /// Population and sample variance and standard deviation; the sample ones are null below two
     /// values.
     VarPop,
+    /// Sample variance.
     VarSamp,
+    /// Population standard deviation.
     StddevPop,
+    /// Sample standard deviation.
     StddevSamp,
     /// A sketch (HyperLogLog).
     ApproxDistinct,
     /// By event time, then partition, then position.
     FirstValue,
+    /// By event time, then partition, then position.
     LastValue,
     /// Ordered by event time, partition, position; `distinct`: sorted by value. Keeps nulls out.
     ArrayAgg,
+    /// The exact 50th percentile, between the two middle values.
     Median,
     /// `percentile_cont(0.95) within group (order by x)` or `percentile_cont(x, 0.95)`: exact.
     PercentileCont,

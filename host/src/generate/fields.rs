@@ -127,11 +127,11 @@ impl Request {
                     request.response_us = Some(scaled(base, incident.strength));
                     request.incident = Some(index);
                 }
-                IncidentKind::ErrorSpike if here => {
-                    if fails < super::random::threshold(incident.strength) {
-                        request.status = nth(&[500, 502, 503, 504], fails & 3);
-                        request.incident = Some(index);
-                    }
+                IncidentKind::ErrorSpike
+                    if here && fails < super::random::threshold(incident.strength) =>
+                {
+                    request.status = nth(&[500, 502, 503, 504], fails & 3);
+                    request.incident = Some(index);
                 }
                 _ => {}
             }

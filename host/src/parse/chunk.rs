@@ -57,7 +57,7 @@ pub fn parse_chunk(
     let codes = &version.descriptor().reject_codes;
     let unknown: Reason = Arc::from("unknown");
     let mut refused: Vec<u32> = Vec::with_capacity(outcome.rejects.len() + outcome.poison.len());
-    let reasons: Vec<Reason> = codes.iter().map(|code| Arc::from(code.name.as_str())).collect();
+    let reasons: Vec<Reason> = codes.iter().map(|code| Arc::clone(&code.name)).collect();
     for &(record, code) in &outcome.rejects {
         let reason = reasons.get(usize::from(code)).unwrap_or(&unknown);
         rejects.add(context, reason, rejected(chunk, record, None));

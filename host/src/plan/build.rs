@@ -213,12 +213,8 @@ impl Builder<'_> {
         let mut schema = input.schema.clone();
         let mut unnest = None;
         if let Some((name, sql)) = &config.unnest
-            && let Some(compiled) = self.sql(sql, &schema, expr::compile_list)
+            && let Some((compiled, element)) = self.sql(sql, &schema, expr::compile_list)
         {
-            let element = match compiled.data_type() {
-                DataType::List(field) => field.data_type().clone(),
-                other => other.clone(),
-            };
             schema = with_column(&schema, name, element, true);
             unnest = Some((name.clone(), compiled));
         }
@@ -384,7 +380,7 @@ impl Builder<'_> {
             plan: RulePlan {
                 attributes: Arc::clone(plugin.attributes()),
                 history: plugin.history(),
-                history_columns: plugin.history_columns().to_vec(),
+                history_columns: column_names(schema, plugin.history_columns()),
             },
             state_ttl_us: config.state_ttl_us,
             order: config.order,
@@ -606,12 +602,12 @@ impl Builder<'_> {
         self.sql(sql?, schema, compile)
     }
 
-    fn sql(
+    fn sql<T>(
         &mut self,
         sql: &Located<String>,
         schema: &Schema,
-        compile: fn(&str, &Schema) -> Result<Compiled, SqlError>,
-    ) -> Option<Compiled> {
+        compile: fn(&str, &Schema) -> Result<T, SqlError>,
+    ) -> Option<T> {
         match compile(&sql.value, schema) {
             Ok(compiled) => Some(compiled),
             Err(error) => {
@@ -762,4 +758,10 @@ fn late_schema(input: &Schema) -> SchemaRef {
     ];
     fields.extend(extra.into_iter().map(Arc::new));
     Arc::new(Schema::new(fields))
+}
+
+/// Returns the names of columns by their numbers.
+fn column_names(schema: &Schema, columns: &[usize]) -> Vec<String> {
+    let name = |&index: &usize| schema.fields().get(index).map(|field| field.name().clone());
+    columns.iter().filter_map(name).collect()
 }

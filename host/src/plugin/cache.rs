@@ -1,7 +1,7 @@
 //! Compiled plugins on disk, so that a start does not compile.
 //!
 //! ```text
-//! <dir>/<sha256 of the wasm>-<hash of engine and settings>.cwasm
+//! <dir>/<sha256 of the wasm>-<hash of engine, settings and gate>.cwasm
 //!
 //! bytes 0..8    "MSARTE01"
 //! bytes 8..24   xxh3-128 of the rest, big endian
@@ -24,6 +24,7 @@ use wasmtime::component::Component;
 use crate::hash::{hash64, hash128};
 
 use super::error::PluginError;
+use super::gate;
 
 const MAGIC: &[u8; 8] = b"MSARTE01";
 const HEADER_BYTES: usize = 24;
@@ -58,6 +59,7 @@ impl Cache {
         }
         let mut hasher = Collect(Vec::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        gate::FEATURES.bits().hash(&mut hasher);
         Ok(Self { dir, engine_hash: hash64(&hasher.0), counter: AtomicU64::new(0) })
     }
 
@@ -136,9 +138,8 @@ fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 fn usual_dir() -> Result<PathBuf, PluginError> {
-    let from = |name: &str| {
-        std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
-    };
+    let from =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if let Some(dir) = from("XDG_CACHE_HOME") {
         return Ok(dir.join("millstream"));
     }

@@ -204,9 +204,8 @@ fn child() -> Result<(), String> {
     };
     let engine = new_engine().map_err(|error| error.to_string())?;
     let artefact = engine.precompile_component(&component).map_err(|error| format!("{error:#}"))?;
-    cache::write(&request.artefact, &artefact).map_err(|error| {
-        format!("writing {}: {error}", request.artefact.display())
-    })
+    cache::write(&request.artefact, &artefact)
+        .map_err(|error| format!("writing {}: {error}", request.artefact.display()))
 }
 
 /// Returns the component that the core module `wasm` describes in its component-type section.

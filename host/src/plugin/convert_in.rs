@@ -104,14 +104,15 @@ impl InputShape {
 
     /// Returns the schema as `configure` gets it.
     pub(super) fn fields(&self) -> Vec<FieldParam<'_>> {
-        self.columns.iter().map(|column| {
-            FieldParam {
+        self.columns
+            .iter()
+            .map(|column| FieldParam {
                 name: &column.name,
                 data_type: column.data_type,
                 nullable: column.nullable,
                 logical: column.logical.as_deref(),
-            }
-        }).collect()
+            })
+            .collect()
     }
 
     /// Returns the names of the columns.
@@ -199,8 +200,9 @@ impl HeldText {
 impl Held {
     /// Returns the columns as the call takes them.
     pub(super) fn columns(&self) -> Vec<ColumnParam<'_>> {
-        self.columns.iter().map(|column| {
-            ColumnParam {
+        self.columns
+            .iter()
+            .map(|column| ColumnParam {
                 validity: column.validity.as_ref().map(Buffer::as_slice),
                 values: match &column.values {
                     Values::Boolean(bits) => BufferParam::Boolean(bits.as_slice()),
@@ -209,8 +211,8 @@ impl Held {
                     Values::Text(text) => BufferParam::Text(text.param()),
                     Values::Bytes(text) => BufferParam::Bytes(text.param()),
                 },
-            }
-        }).collect()
+            })
+            .collect()
     }
 
     /// Returns the table whose columns `columns` returned.
@@ -224,9 +226,9 @@ fn values(column: &InputColumn, array: &dyn Array) -> Result<Values, ArrowError>
         DataType::Boolean => {
             array.as_boolean_opt().map(|array| Values::Boolean(bits(array.values())))
         }
-        DataType::Int64 => array
-            .as_primitive_opt::<Int64Type>()
-            .map(|array| Values::Int64(array.values().clone())),
+        DataType::Int64 => {
+            array.as_primitive_opt::<Int64Type>().map(|array| Values::Int64(array.values().clone()))
+        }
         DataType::Float64 => array
             .as_primitive_opt::<Float64Type>()
             .map(|array| Values::Float64(array.values().clone())),
@@ -339,13 +341,13 @@ mod tests {
 
     #[test]
     fn what_cannot_cross_is_named() {
-        let schema =
-            Schema::new(vec![Field::new("d", Arrow::Duration(arrow::datatypes::TimeUnit::Second), true)]);
+        let schema = Schema::new(vec![Field::new(
+            "d",
+            Arrow::Duration(arrow::datatypes::TimeUnit::Second),
+            true,
+        )]);
         let error = InputShape::new("p", &schema).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "column d of type Duration(s) cannot be handed to plugin p"
-        );
+        assert_eq!(error.to_string(), "column d of type Duration(s) cannot be handed to plugin p");
         let numbers = batch(vec![("a", Arc::new(Int64Array::from(vec![1])))]);
         let texts = batch(vec![("a", Arc::new(StringArray::from(vec!["x"])))]);
         assert!(shape(&numbers).hold(&texts).is_err());

@@ -84,7 +84,9 @@ fn check(raw: meta::Descriptor) -> Result<Descriptor, BadOutput> {
             && code.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !good || reject_codes.iter().any(|known| *known.name == *code.name) {
             let name = clean(&code.name);
-            return Err(BadOutput(format!("reject code {name:?} is not snake_case or comes twice")));
+            return Err(BadOutput(format!(
+                "reject code {name:?} is not snake_case or comes twice"
+            )));
         }
         reject_codes.push(RejectCode { name: code.name.into(), meaning: clean(&code.meaning) });
     }

@@ -12,7 +12,7 @@ use super::error::PluginError;
 const PACKAGE: &str = "millstream:plugin/";
 
 /// The WebAssembly that plugins may use.
-const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
     .union(WasmFeatures::REFERENCE_TYPES)
@@ -61,7 +61,10 @@ pub(super) struct Surface {
 }
 
 /// Checks that `wasm` is a plugin that this host can try to compile.
-pub(super) fn check(path: &Path, wasm: &[u8]) -> Result<Surface, PluginError> {
+///
+/// `validated` says that these very bytes were found to be valid before, as their compiled form is
+/// in the cache. Validation looks at each instruction; a start should not wait for it.
+pub(super) fn check(path: &Path, wasm: &[u8], validated: bool) -> Result<Surface, PluginError> {
     let invalid = |reason: String| PluginError::Invalid { path: path.to_owned(), reason };
     if Engine::detect_precompiled(wasm).is_some() {
         return Err(PluginError::Precompiled { path: path.to_owned() });
@@ -69,9 +72,11 @@ pub(super) fn check(path: &Path, wasm: &[u8]) -> Result<Surface, PluginError> {
     if !wasm.starts_with(b"\0asm") {
         return Err(invalid("it is not WebAssembly".into()));
     }
-    Validator::new_with_features(FEATURES)
-        .validate_all(wasm)
-        .map_err(|error| invalid(format!("{error}")))?;
+    if !validated {
+        Validator::new_with_features(FEATURES)
+            .validate_all(wasm)
+            .map_err(|error| invalid(format!("{error}")))?;
+    }
     let names = names(wasm).map_err(|error| invalid(format!("{error}")))?;
     if names.core && !names.typed {
         return Err(invalid(
@@ -164,9 +169,7 @@ fn judge(path: &Path, names: Names) -> Result<Surface, PluginError> {
     let migrates = found.contains("migrate");
     let exports: Vec<String> = names.exports.iter().cloned().collect();
     match (kind, other) {
-        (Some(kind), None)
-            if found.contains("meta") && (!migrates || kind == PluginKind::Rule) =>
-        {
+        (Some(kind), None) if found.contains("meta") && (!migrates || kind == PluginKind::Rule) => {
             Ok(Surface { kind, migrates, imports: names.imports.into_iter().collect(), exports })
         }
         _ => Err(PluginError::World { path: path.to_owned(), exports }),
@@ -213,7 +216,7 @@ mod tests {
     }
 
     fn verdict(wasm: &[u8]) -> Result<Surface, PluginError> {
-        check(Path::new("p.wasm"), wasm)
+        check(Path::new("p.wasm"), wasm, false)
     }
 
     const META: &str = "millstream:plugin/meta@0.1.0#describe";

@@ -1,6 +1,6 @@
 //! One running instance of a plugin, and how a call of it is limited, timed and judged.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Store, Trap, WasmBacktrace};
@@ -23,7 +23,7 @@ const MAX_TRACE_BYTES: usize = 8 << 10;
 /// What the host keeps beside an instance.
 pub(super) struct HostState {
     pub(super) plugin: Arc<PluginId>,
-    pub(super) log: LogGate,
+    pub(super) log: Arc<Mutex<LogGate>>,
     memory: MemoryGuard,
     budget: Budget,
 }
@@ -36,6 +36,7 @@ pub(super) struct Core {
     pub(super) id: Arc<PluginId>,
     pub(super) limits: Limits,
     pub(super) meter: Meter,
+    pub(super) log: Arc<Mutex<LogGate>>,
 }
 
 impl Core {
@@ -43,7 +44,7 @@ impl Core {
     pub(super) fn start(&self) -> Result<(Store<HostState>, Instance), Box<CallError>> {
         let state = HostState {
             plugin: Arc::clone(&self.id),
-            log: LogGate::new(),
+            log: Arc::clone(&self.log),
             memory: MemoryGuard::new(&self.limits),
             budget: Budget::new(0, 0),
         };
@@ -99,9 +100,8 @@ impl Core {
         call: impl FnOnce(&mut Store<HostState>, &G) -> wasmtime::Result<R>,
     ) -> Result<(Live<G>, R), PluginError> {
         let (mut store, instance) = self.start()?;
-        let (guest, _) = self.charge(&mut store, "start", self.limits.deadline_us, |store| {
-            open(store, &instance)
-        });
+        let (guest, _) = self
+            .charge(&mut store, "start", self.limits.deadline_us, |store| open(store, &instance));
         let guest = guest?;
         let (value, _) =
             self.charge(&mut store, name, self.limits.deadline_us, |store| call(store, &guest));
@@ -150,6 +150,15 @@ pub(super) struct Live<G> {
     calls: u32,
 }
 
+/// One call on the data path: whose, which, and what it may take.
+pub(super) struct CallSite<'a> {
+    pub(super) core: &'a Core,
+    pub(super) name: &'static str,
+    pub(super) deadline_us: i64,
+    /// The CPU time that the guest takes is added to this.
+    pub(super) cpu_ns: &'a mut u64,
+}
+
 /// A worker's place for an instance: empty at first and after each failure.
 pub(super) struct Slot<G> {
     live: Option<Live<G>>,
@@ -161,28 +170,25 @@ impl<G> Slot<G> {
     }
 
     /// Calls the instance, starting one with `open` when there is none. `check` looks at what came
-    /// back. Adds the CPU time that the guest took to `cpu_ns`.
+    /// back.
     ///
     /// # Errors
     /// The outer error: no instance could be had, which is not the batch's fault. The inner one:
     /// this call failed, and the instance is gone.
     pub(super) fn call<R, O>(
         &mut self,
-        core: &Core,
-        name: &'static str,
-        deadline_us: i64,
-        cpu_ns: &mut u64,
+        site: CallSite<'_>,
         open: impl FnOnce() -> Result<Live<G>, PluginError>,
         call: impl FnOnce(&mut Store<HostState>, &G) -> wasmtime::Result<Result<R, Fault>>,
         check: impl FnOnce(R) -> Result<O, BadOutput>,
     ) -> Result<Result<O, Box<CallError>>, PluginError> {
+        let CallSite { core, name, deadline_us, cpu_ns } = site;
         let mut live = match self.live.take() {
             Some(live) => live,
             None => open()?,
         };
         let Live { store, guest, .. } = &mut live;
-        let (result, used) =
-            core.charge(store, name, deadline_us, |store| call(store, guest));
+        let (result, used) = core.charge(store, name, deadline_us, |store| call(store, guest));
         *cpu_ns = cpu_ns.saturating_add(used);
         let result = match result {
             Ok(Ok(value)) => check(value)

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -16,6 +16,7 @@ use super::engine::PluginRuntime;
 use super::error::{PluginError, PluginId};
 use super::gate::{self, PluginKind, Surface};
 use super::instance::Core;
+use super::log::LogGate;
 use super::meter::Meter;
 
 /// One plugin file, compiled and described.
@@ -61,13 +62,18 @@ impl PluginRuntime {
             let expected = expected.to_owned();
             return Err(PluginError::Digest { path: path.to_owned(), expected, found: sha256 });
         }
-        let surface = gate::check(path, &wasm)?;
+        let compiled = self.cache.load(&self.engine, &sha256);
+        let surface = gate::check(path, &wasm, compiled.is_some())?;
         let size_bytes = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
-        let component = self.component(path, wasm, &sha256)?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| PluginError::Invalid {
-            path: path.to_owned(),
-            reason: super::log::clean(&format!("{error:#}")),
-        })?;
+        let component = match compiled {
+            Some(component) => component,
+            None => self.compile(path, &wasm, &sha256)?,
+        };
+        let pre =
+            self.linker.instantiate_pre(&component).map_err(|error| PluginError::Invalid {
+                path: path.to_owned(),
+                reason: super::log::clean(&format!("{error:#}")),
+            })?;
         let id = PluginId { name: name.to_owned(), version: "unknown".to_owned(), sha256 };
         let mut core = Core {
             runtime: Arc::clone(self),
@@ -75,6 +81,7 @@ impl PluginRuntime {
             id: Arc::new(id),
             limits: limits.clone(),
             meter: Meter::default(),
+            log: Arc::new(Mutex::new(LogGate::new())),
         };
         let descriptor = describe(&core)?;
         let id = PluginId { version: descriptor.version.clone(), ..(*core.id).clone() };
@@ -99,21 +106,18 @@ impl PluginRuntime {
         Ok(wasm.into())
     }
 
-    /// Returns the compiled plugin, from the cache if it can.
-    fn component(
+    /// Compiles a plugin into the cache.
+    fn compile(
         &self,
         path: &Path,
-        wasm: Arc<[u8]>,
+        wasm: &Arc<[u8]>,
         sha256: &str,
     ) -> Result<Component, PluginError> {
-        if let Some(component) = self.cache.load(&self.engine, sha256) {
-            return Ok(component);
-        }
         let options = &self.options;
         let temporary = self.cache.temporary(sha256);
         let compiled = compile::compile(
             path,
-            &wasm,
+            wasm,
             sha256,
             &temporary,
             &options.compile_command,

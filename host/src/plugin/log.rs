@@ -1,6 +1,6 @@
 //! What a plugin may say in the host's log: little, short and without tricks.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use crate::clock::Stopwatch;
 
@@ -8,7 +8,7 @@ use super::bindings::millstream::plugin::host_log::{Host, Level};
 use super::bindings::millstream::plugin::types;
 use super::instance::HostState;
 
-/// Lines a second and plugin instance.
+/// Lines a second of one plugin version, over all its instances.
 const LINES_A_SECOND: u32 = 100;
 /// Longest line.
 const MAX_LINE_BYTES: usize = 1024;
@@ -46,7 +46,9 @@ impl types::Host for HostState {}
 
 impl Host for HostState {
     fn log(&mut self, level: Level, message: String) {
-        let Some(dropped) = self.log.admit() else { return };
+        // A thread that panicked in here has done no harm to two counters.
+        let admitted = self.log.lock().unwrap_or_else(PoisonError::into_inner).admit();
+        let Some(dropped) = admitted else { return };
         let text = clean(&message);
         let id = Arc::clone(&self.plugin);
         let (plugin, version) = (id.name.as_str(), id.version.as_str());

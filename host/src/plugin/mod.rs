@@ -28,7 +28,7 @@ mod describe;
 mod engine;
 mod error;
 mod gate;
-//mod inspect;
+mod inspect;
 mod instance;
 mod limits;
 mod load;
@@ -37,19 +37,20 @@ mod meter;
 mod parser;
 mod rule;
 mod rule_split;
+mod sample_rows;
 mod schema;
 mod transform;
 mod validate;
 
 #[cfg(test)]
-mod tests {}
+mod tests;
 
 pub use compile::{CompileCommand, CompileLimits, compile_child_main};
 pub use describe::{Descriptor, RejectCode, Sample};
 pub use engine::{PluginRuntime, RuntimeOptions};
 pub use error::{CallError, Failure, PluginError, PluginId, Poison};
 pub use gate::PluginKind;
-//pub use inspect::{Inspection, SampleResult, inspect, run_samples};
+pub use inspect::{Inspection, SampleResult, inspect, run_samples};
 pub use load::PluginVersion;
 pub use meter::Meter;
 pub use parser::{ParseOutcome, ParserInstance, ParserPlugin, RecordsRef};

@@ -11,7 +11,7 @@ use super::bindings::millstream::plugin::types::TextBufferParam;
 use super::bisect::bisect;
 use super::error::{PluginError, Poison};
 use super::gate::PluginKind;
-use super::instance::{Live, Slot};
+use super::instance::{CallSite, Live, Slot};
 use super::load::PluginVersion;
 use super::validate::{BadOutput, size};
 use super::{schema, transform};
@@ -162,10 +162,7 @@ impl ParserInstance {
                     reason: "offsets fall or go beyond the data".into(),
                 })?;
                 slot.call(
-                    core,
-                    "parse",
-                    deadline_us,
-                    &mut cpu_ns,
+                    CallSite { core, name: "parse", deadline_us, cpu_ns: &mut cpu_ns },
                     || plugin.open(),
                     |store, guest| {
                         let text = TextBufferParam { offsets: part.offsets, data: part.data };
@@ -176,11 +173,8 @@ impl ParserInstance {
             })?
         };
         core.meter.poisoned(parts.poison.len());
-        let (rows, source, rejects, poison) =
-            transform::join(&plugin.schema, parts).map_err(|reason| PluginError::Caller {
-                name: core.id.name.clone(),
-                reason,
-            })?;
+        let (rows, source, rejects, poison) = transform::join(&plugin.schema, parts)
+            .map_err(|reason| PluginError::Caller { name: core.id.name.clone(), reason })?;
         Ok(ParseOutcome { rows, source, rejects, poison, cpu_ns })
     }
 

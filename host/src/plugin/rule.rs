@@ -16,11 +16,11 @@ use super::bisect::bisect;
 use super::convert_in::{HeldText, InputShape, bits};
 use super::error::{CallError, PluginError, Poison};
 use super::gate::PluginKind;
-use super::instance::{Live, Slot};
+use super::instance::{CallSite, Live, Slot};
 use super::load::PluginVersion;
 use super::rule_split::{Part, join, split_key};
-use super::validate::{self, BadOutput, size};
 use super::schema;
+use super::validate::{self, BadOutput, size};
 
 /// Most rows of history that a rule may ask for, for each key.
 const MAX_HISTORY: u32 = 100_000;
@@ -142,9 +142,9 @@ impl PluginVersion {
             .map_err(|error| PluginError::Engine { reason: error.to_string() })?;
         let (_, plan) = open(self, &indices, config, &shape)?;
         let plan = check_plan(self, plan, &shape)?;
-        let history = input
-            .project(&plan.history_columns)
-            .map_err(|error| PluginError::Caller { name: name.clone(), reason: error.to_string() })?;
+        let history = input.project(&plan.history_columns).map_err(|error| {
+            PluginError::Caller { name: name.clone(), reason: error.to_string() }
+        })?;
         let history_input = InputShape::new(name, &history)?;
         let config = config.to_owned();
         let version = Arc::clone(self);
@@ -242,7 +242,10 @@ impl RulePlugin {
         let most = self.version.core.limits.output_bytes;
         let attributes = validate::table(&self.plan.attributes, said.attributes, most)?;
         if attributes.num_rows() != entries {
-            return Err(BadOutput(format!("{} rows of attributes for {entries}", attributes.num_rows())));
+            return Err(BadOutput(format!(
+                "{} rows of attributes for {entries}",
+                attributes.num_rows()
+            )));
         }
         validate::rises(&outcome.state_keys, keys, "keys of states")?;
         validate::rises(&outcome.dropped_keys, keys, "dropped keys")?;
@@ -354,11 +357,9 @@ impl RuleInstance {
             None => bits(&BooleanBuffer::new_set(keys)),
         };
         let (columns, history_columns) = (held.columns(), history.columns());
+        let core = &plugin.version.core;
         self.slot.call(
-            &plugin.version.core,
-            "evaluate",
-            deadline_us,
-            &mut self.cpu_ns,
+            CallSite { core, name: "evaluate", deadline_us, cpu_ns: &mut self.cpu_ns },
             || plugin.open(),
             |store, guest| {
                 let call = GuestCall {

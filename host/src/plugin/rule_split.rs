@@ -267,6 +267,6 @@ pub(super) fn join(
         entries.add(outcome, row);
     }
     let outcome = entries.finish(attributes).map_err(|error| error.to_string())?;
-    let states = BinaryArray::from_iter_values(states.iter().flat_map(|part| part.iter().flatten()));
+    let states: BinaryArray = states.iter().flat_map(|part| part.iter()).collect();
     Ok(RuleOutcome { state_keys, states, dropped_keys, timer_keys, timers_us, ..outcome })
 }

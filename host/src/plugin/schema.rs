@@ -39,7 +39,9 @@ pub(super) fn from_guest(fields: Vec<FieldResult>) -> Result<SchemaRef, BadOutpu
         let name = field.name;
         if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
             let name = super::log::clean(&name);
-            return Err(BadOutput(format!("column name {name:?} is empty, too long or has control characters")));
+            return Err(BadOutput(format!(
+                "column name {name:?} is empty, too long or has control characters"
+            )));
         }
         if !seen.insert(name.clone()) {
             return Err(BadOutput(format!("two columns are called {name:?}")));
@@ -74,7 +76,9 @@ mod tests {
         let schema = from_guest(vec![field("a"), field("b")]).unwrap();
         assert_eq!(schema.field(0).metadata().get(LOGICAL).unwrap(), "ip");
         let long = "x".repeat(256);
-        for bad in [vec![field("a"), field("a")], vec![field("")], vec![field("a\n")], vec![field(&long)]] {
+        for bad in
+            [vec![field("a"), field("a")], vec![field("")], vec![field("a\n")], vec![field(&long)]]
+        {
             from_guest(bad).unwrap_err();
         }
         from_guest((0..1025).map(|i| field(&i.to_string())).collect()).unwrap_err();

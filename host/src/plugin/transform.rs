@@ -12,7 +12,7 @@ use super::bisect::{self, bisect};
 use super::convert_in::InputShape;
 use super::error::{PluginError, Poison};
 use super::gate::PluginKind;
-use super::instance::{Live, Slot};
+use super::instance::{CallSite, Live, Slot};
 use super::load::PluginVersion;
 use super::parser::index;
 use super::schema;
@@ -152,10 +152,7 @@ impl TransformInstance {
                 let held = plugin.input.hold(&part).map_err(|error| caller(error.to_string()))?;
                 let columns = held.columns();
                 slot.call(
-                    core,
-                    "apply",
-                    deadline_us,
-                    &mut cpu_ns,
+                    CallSite { core, name: "apply", deadline_us, cpu_ns: &mut cpu_ns },
                     || plugin.open(),
                     |store, guest| guest.call_apply(store, held.table(&columns)),
                     |done| plugin.check(done, range.len()),

@@ -337,7 +337,10 @@ mod tests {
         check(|t| t.rows = u32::MAX, "a bitmap of 1 bytes");
         check(|t| t.columns[0].validity = Some(vec![]), "a bitmap of 0 bytes");
         check(|t| t.columns[0].values = BufferResult::Boolean(vec![0; 9]), "a bitmap of 9 bytes");
-        check(|t| t.columns[1].values = BufferResult::Boolean(vec![0]), "a boolean buffer where Int64");
+        check(
+            |t| t.columns[1].values = BufferResult::Boolean(vec![0]),
+            "a boolean buffer where Int64",
+        );
         check(|t| t.columns[4].values = text(&[], b""), "0 offsets for 2");
         check(|t| t.columns[4].values = text(&[0, 1], b"x"), "2 offsets for 2");
         check(|t| t.columns[4].values = text(&[1, 1, 1], b"x"), "first offset");

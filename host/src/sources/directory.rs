@@ -203,7 +203,16 @@ impl Source for DirectorySource {
     fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError> {
         match &mut self.lanes {
             Shape::Sequence(lanes) => lanes.seek(partition, position),
-            Shape::PerFile { lanes, .. } => lanes.seek(partition, position),
+            Shape::PerFile { lanes, waiting, .. } => {
+                // After a restart the files of earlier epochs have not joined yet.
+                let wanted = usize::try_from(partition.0).unwrap_or(usize::MAX);
+                while lanes.infos().len() <= wanted {
+                    let Some(path) = waiting.pop_front() else { break };
+                    let most = self.max_record_bytes;
+                    lanes.join(FileLane::open(path, 0, false, most, SMALL_BLOCK_BYTES)?);
+                }
+                lanes.seek(partition, position)
+            }
         }
     }
 

@@ -291,9 +291,8 @@ impl<L: Lane> Lanes<L> {
         let taken = writer.finish();
         info.position = lane.position();
         info.finished = lane.finished();
-        if taken.rows > 0 {
+        if let Some(mean) = taken.bytes.checked_div(taken.rows) {
             // A little more than the mean, so that most chunks need not grow.
-            let mean = taken.bytes / taken.rows;
             self.bytes_per_row = mean + mean / 16 + 1;
         }
         Ok((taken, stop?))

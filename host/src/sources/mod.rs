@@ -121,15 +121,38 @@ pub struct ReadOutput {
     pub rows: usize,
     /// Bytes of the records in `chunks`.
     pub bytes: usize,
+    /// Memory of chunks that are done with, for the next ones.
+    spare: Vec<Vec<u8>>,
 }
 
+/// How many chunks' memory is kept.
+const SPARE_CHUNKS: usize = 16;
+
+/// The most memory of one chunk that is kept.
+const SPARE_BYTES: usize = 4 << 20;
+
 impl ReadOutput {
-    /// Forgets all, keeps the memory of the lists.
+    /// Forgets all, and keeps the memory of chunks that nobody else holds.
     pub fn clear(&mut self) {
-        self.chunks.clear();
+        while let Some(chunk) = self.chunks.pop() {
+            self.recycle(chunk);
+        }
         self.oversized.clear();
         self.rows = 0;
         self.bytes = 0;
+    }
+
+    /// Takes the memory of a chunk that is done with, if nobody else holds it.
+    ///
+    /// Fresh memory costs about as much as copying a chunk into it.
+    pub fn recycle(&mut self, chunk: Chunk) {
+        if self.spare.len() < SPARE_CHUNKS
+            && let Ok(mut bytes) = chunk.data.into_vec::<u8>()
+            && bytes.capacity() <= SPARE_BYTES
+        {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
     }
 }
 

@@ -127,7 +127,11 @@ impl Pace {
 
     /// Returns whether row `number` is due.
     pub fn is_due(self, number: u64) -> bool {
-        self.rows_per_second.is_none() || self.due_us(number) <= self.now_us
+        match self.rows_per_second {
+            None => true,
+            Some(0) => false,
+            Some(_) => self.due_us(number) <= self.now_us,
+        }
     }
 }
 

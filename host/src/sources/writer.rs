@@ -118,6 +118,11 @@ impl<'a> Writer<'a> {
     fn start_chunk(&mut self) {
         let rows = (self.quota.rows - self.taken.rows).min(self.quota.chunk_rows).min(1 << 16);
         let bytes = self.quota.bytes.saturating_sub(self.taken.bytes);
+        if self.data.capacity() == 0
+            && let Some(spare) = self.out.spare.pop()
+        {
+            self.data = spare;
+        }
         self.data.reserve(rows.saturating_mul(self.quota.bytes_per_row).min(bytes).min(64 << 20));
         self.offsets.reserve(rows.saturating_add(1));
         self.positions.reserve(rows);

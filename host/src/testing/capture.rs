@@ -39,7 +39,7 @@ impl Sink for Capture {
             rows.clear();
         }
         for row in 0..input.batch.num_rows() {
-            let value = row_json(input.batch, row);
+            let value = row_json(input.batch, row)?;
             if input.mode == OutputMode::Update
                 && let Some(keys) = self.keys.get(input.node)
             {

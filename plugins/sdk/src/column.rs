@@ -219,6 +219,25 @@ impl TextColumn {
         self.end();
     }
 
+    /// Appends the value `data[start..end]`. Faster than [`TextColumn::push`] for short values,
+    /// because it may copy what stands behind them, to be overwritten by the next.
+    #[inline]
+    pub fn push_span(&mut self, data: &[u8], start: usize, end: usize) {
+        if end.wrapping_sub(start) <= 16
+            && let Some(from) = data.get(start..).and_then(|d| d.first_chunk::<16>())
+            && let Some(to) = self.data.get_mut(self.used..).and_then(|d| d.first_chunk_mut::<16>())
+        {
+            *to = *from;
+            self.used += end - start;
+            if self.data.len() < self.used + SPARE {
+                self.grow(self.used);
+            }
+            self.end();
+        } else {
+            self.push(data.get(start..end).unwrap_or_default());
+        }
+    }
+
     /// Appends a null.
     #[inline]
     pub fn push_null(&mut self) {

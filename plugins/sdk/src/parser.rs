@@ -98,6 +98,15 @@ impl BatchBuilder {
         }
     }
 
+    /// The same when every column has been written.
+    #[inline]
+    pub fn emit_full(&mut self, record: usize) {
+        self.table.finish_full_row();
+        if self.source.is_some() {
+            self.record_done(record, self.table.rows() - 1);
+        }
+    }
+
     /// Refuses `record`, and forgets what has been written of its row.
     #[cold]
     pub fn reject(&mut self, record: usize, reject: Reject) {

@@ -144,6 +144,13 @@ impl TableBuilder {
         self.rows += 1;
     }
 
+    /// Finishes the current row, in which every column has been written. Where that is not so,
+    /// [`TableBuilder::finish`] returns a fault.
+    #[inline]
+    pub fn finish_full_row(&mut self) {
+        self.rows += 1;
+    }
+
     /// Forgets what has been written of the current row.
     #[inline]
     pub fn undo_row(&mut self) {

@@ -163,5 +163,5 @@ fn expand(pattern: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 /// Returns how much of a file is read at once when `files` files are open.
 fn block_bytes(files: usize) -> usize {
-    (BLOCKS_BYTES / files.max(1)).clamp(16 << 10, 256 << 10)
+    (BLOCKS_BYTES / files.max(1)).clamp(16 << 10, 128 << 10)
 }

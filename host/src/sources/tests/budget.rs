@@ -108,10 +108,7 @@ fn a_recorded_epoch_is_read_again_exactly() {
     let (first, _) = step(&mut source, 77, 0);
     let middle: Vec<_> = source.partitions().iter().map(|p| p.position).collect();
     let (rest, _) = step(&mut source, 8192, 0);
-    for (from, to, recorded) in [
-        (&start, &middle, &first),
-        (&middle, &vec![i64::MAX; 3], &rest),
-    ] {
+    for (from, to, recorded) in [(&start, &middle, &first), (&middle, &vec![i64::MAX; 3], &rest)] {
         let mut again = Vec::new();
         for partition in 0..3u32 {
             let index = usize::try_from(partition).unwrap();
@@ -125,6 +122,23 @@ fn a_recorded_epoch_is_read_again_exactly() {
         recorded.sort_by_key(|record| (record.partition, record.position));
         assert_eq!(again, recorded);
     }
+}
+
+#[test]
+fn memory_of_chunks_is_used_again_unless_held() {
+    let (_folder, mut source) = files(&[300]);
+    let mut out = ReadOutput::default();
+    source.read(&budget(100), 0, &mut out).unwrap();
+    let first = out.chunks[0].data.as_ptr();
+    out.clear();
+    source.read(&budget(100), 0, &mut out).unwrap();
+    assert_eq!(out.chunks[0].data.as_ptr(), first);
+    let held = out.chunks[0].clone();
+    let bytes = held.data.to_vec();
+    out.clear();
+    source.read(&budget(100), 0, &mut out).unwrap();
+    assert_ne!(out.chunks[0].data.as_ptr(), first);
+    assert_eq!(held.data.as_slice(), bytes);
 }
 
 #[test]
@@ -145,7 +159,10 @@ fn names_and_unknown_partitions() {
 #[test]
 fn progress_ends_at_its_total() {
     let (_folder, mut source) = files(&[10, 20]);
-    assert_eq!(source.progress(), Progress { done: 0, total: Some(130), unit: ProgressUnit::Bytes });
+    assert_eq!(
+        source.progress(),
+        Progress { done: 0, total: Some(130), unit: ProgressUnit::Bytes }
+    );
     drain(&mut source, 7);
     assert_eq!(source.progress().done, 130);
 }

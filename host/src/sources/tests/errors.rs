@@ -81,8 +81,7 @@ fn folders() {
             per_file_partitions: false,
             max_record_bytes: 100,
         };
-        let error =
-            DirectorySource::open(&config, SourceId(0), folder.path()).err().unwrap();
+        let error = DirectorySource::open(&config, SourceId(0), folder.path()).err().unwrap();
         assert!(error.to_string().contains(message), "{error}");
         assert!(error.help().unwrap().contains(help), "{error}: {:?}", error.help());
     }

@@ -67,10 +67,8 @@ fn table() {
     ] {
         for rows in [1, 2, 8192] {
             let (records, oversized) = read_all(content, 1 << 20, rows);
-            let found: Vec<_> = records
-                .iter()
-                .map(|record| (record.position, record.bytes.as_slice()))
-                .collect();
+            let found: Vec<_> =
+                records.iter().map(|record| (record.position, record.bytes.as_slice())).collect();
             assert_eq!(found, expected, "{content:?}");
             assert!(oversized.is_empty());
         }

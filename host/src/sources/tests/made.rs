@@ -12,17 +12,11 @@ fn a_rate_follows_the_clock_it_is_given() {
     let start = 1_757_678_400 * SECOND;
     let (records, state) = step(&mut source, 100, start);
     assert_eq!(state, ReadState::Idle);
-    assert_eq!(
-        texts(&records),
-        ["{\"timestamp\":\"2025-09-12T12:00:00.000000Z\",\"value\":0}"]
-    );
+    assert_eq!(texts(&records), ["{\"timestamp\":\"2025-09-12T12:00:00.000000Z\",\"value\":0}"]);
     assert_eq!(step(&mut source, 100, start + 249_999).0, []);
     let (records, _) = step(&mut source, 100, start + SECOND);
     assert_eq!(records.len(), 4);
-    assert_eq!(
-        records[0].text(),
-        "{\"timestamp\":\"2025-09-12T12:00:00.250000Z\",\"value\":1}"
-    );
+    assert_eq!(records[0].text(), "{\"timestamp\":\"2025-09-12T12:00:00.250000Z\",\"value\":1}");
     // A clock that goes back brings nothing; a long pause is caught up with, within the budget.
     assert_eq!(step(&mut source, 100, start).0, []);
     let (records, state) = step(&mut source, 3, start + 100 * SECOND);

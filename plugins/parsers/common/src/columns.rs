@@ -565,3 +565,36 @@ pub fn check_names(columns: &[Column]) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+/// Picks the wanted columns from those known and those that only come when named; without a
+/// wish, all known.
+///
+/// # Errors
+/// A configuration fault for a name that is unknown or there twice.
+pub fn select(
+    known: &[Field],
+    extra: &[Field],
+    wanted: Option<&[String]>,
+) -> Result<Vec<Field>, Fault> {
+    let Some(wanted) = wanted else {
+        return Ok(known.to_vec());
+    };
+    let mut schema = Vec::new();
+    for name in wanted {
+        let Some(field) = known.iter().chain(extra).find(|field| field.name == *name) else {
+            let names: Vec<&str> = known.iter().chain(extra).map(|f| f.name.as_str()).collect();
+            return Err(Fault::Config(format!(
+                "there is no column `{name}`; there are {}",
+                names.join(", ")
+            )));
+        };
+        if schema.contains(field) {
+            return Err(Fault::Config(format!("column `{name}` is there twice")));
+        }
+        schema.push(field.clone());
+    }
+    if schema.is_empty() {
+        return Err(Fault::Config("`columns` names no column".into()));
+    }
+    Ok(schema)
+}

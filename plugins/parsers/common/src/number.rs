@@ -169,6 +169,93 @@ impl<'a> Number<'a> {
     }
 }
 
+/// A short number: `±digits / 10^decimals`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    negative: bool,
+    digits: u64,
+    decimals: usize,
+}
+
+impl Short {
+    /// Reads a number of at most 18 digits and without an exponent, eight digits at a time.
+    /// `None` does not mean that there is no number, only that [`Number`] must look. What stands
+    /// behind it is for the caller to check; it is no digit.
+    #[inline]
+    #[must_use]
+    pub fn read(data: &[u8], at: usize) -> Option<(Self, usize)> {
+        let negative = *data.get(at)? == b'-';
+        let first = at + usize::from(negative);
+        let (mut count, mut digits) = eight(data, first)?;
+        if count == 8 {
+            let (more, low) = eight(data, first + 8)?;
+            if more == 8 {
+                return None;
+            }
+            digits = digits * *TENS.get(more)? + low;
+            count += more;
+        }
+        if count == 0 || (count > 1 && *data.get(first)? == b'0') {
+            return None;
+        }
+        let mut at = first + count;
+        let mut decimals = 0;
+        if *data.get(at)? == b'.' {
+            let (more, low) = eight(data, at + 1)?;
+            if more == 0 || more == 8 || count + more > 18 {
+                return None;
+            }
+            digits = digits * *TENS.get(more)? + low;
+            decimals = more;
+            at += 1 + more;
+        }
+        let short = Self { negative, digits, decimals };
+        Some((short, at))
+    }
+
+    /// As an integer, when it has no decimals.
+    #[inline]
+    #[must_use]
+    pub fn to_i64(self) -> Option<i64> {
+        // At most 18 digits.
+        let digits = i64::try_from(self.digits).ok()?;
+        (self.decimals == 0).then_some(if self.negative { -digits } else { digits })
+    }
+
+    /// As the nearest double, when one division finds it.
+    #[inline]
+    #[must_use]
+    pub fn to_f64(self) -> Option<f64> {
+        if self.digits >= 1 << 53 {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
+        let value = self.digits as f64 / *POWERS.get(self.decimals)?;
+        Some(if self.negative { -value } else { value })
+    }
+}
+
+const TENS: [u64; 8] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
+
+/// How many of the next eight bytes are digits before the first other, and their value.
+#[inline]
+fn eight(data: &[u8], at: usize) -> Option<(usize, u64)> {
+    let word = u64::from_le_bytes(*data.get(at..)?.first_chunk::<8>()?);
+    let word = word ^ 0x3030_3030_3030_3030;
+    // The high bit of each byte that is no digit; right up to and with the first.
+    let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
+    let bits = others.trailing_zeros() & !7;
+    if bits == 0 {
+        return Some((0, 0));
+    }
+    // Digits to the end, zeros before them; then pairs, fours, eight.
+    let word = word << (64 - bits);
+    let word = (word.wrapping_mul(10) + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let word = (word.wrapping_mul(100) + (word >> 16)) & 0x0000_ffff_0000_ffff;
+    let word = (word.wrapping_mul(10_000) + (word >> 32)) & 0xffff_ffff;
+    Some((bits as usize / 8, word))
+}
+
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
@@ -243,6 +330,58 @@ mod tests {
         }
         let huge = Number::parse(b"1e309").expect("a number");
         assert_eq!(huge.to_f64(), Err(OutOfRange));
+    }
+
+    #[test]
+    fn short_numbers_are_those_of_the_long_way() {
+        let behind = ",                        ";
+        for text in [
+            "0",
+            "-0",
+            "7",
+            "12",
+            "-345",
+            "1234567",
+            "12345678",
+            "123456789",
+            "123456789012345",
+            "1234567890123456",
+            "0.5",
+            "-655.35",
+            "12345678.1234567",
+            "0.0000001",
+            "1.12345678",
+            "01",
+            "00.5",
+            "-",
+            "",
+            ".5",
+            "5.",
+            "1e5",
+            "9007199254740993",
+            "99999999.99999999",
+        ] {
+            let data = format!("{text}{behind}");
+            let Some((short, end)) = Short::read(data.as_bytes(), 0) else {
+                continue;
+            };
+            if data.as_bytes().get(end) != Some(&b',') {
+                continue;
+            }
+            assert_eq!(end, text.len(), "{text}");
+            let number = Number::parse(text.as_bytes()).expect(text);
+            assert_eq!(
+                short.to_i64(),
+                number.to_i64().ok().filter(|_| !text.contains('.')),
+                "{text}"
+            );
+            if let Some(value) = short.to_f64() {
+                assert_eq!(value.to_bits(), number.to_f64().expect(text).to_bits(), "{text}");
+            }
+        }
+        let taken = |text: &str| Short::read(format!("{text}{behind}").as_bytes(), 0).is_some();
+        assert!(taken("1699999996488") && taken("245.090") && taken("-12"));
+        assert!(!taken("01") && !taken("-") && !taken("1.12345678") && !taken("1."));
     }
 
     #[test]

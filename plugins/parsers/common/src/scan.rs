@@ -71,28 +71,28 @@ pub fn is_ascii(data: &[u8]) -> bool {
 /// A byte string to compare with, in blocks.
 #[derive(Clone, Debug)]
 pub struct Needle {
-    blocks: Vec<[u8; 16]>,
+    first: [u8; 16],
+    /// The bytes of the first block that count.
+    mask: u32,
     len: usize,
-    /// The bytes of the last block that count.
-    last: u32,
+    /// What stands behind the first block.
+    rest: Vec<u8>,
 }
 
 impl Needle {
     /// Prepares a byte string.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        let blocks = bytes
-            .chunks(16)
-            .map(|chunk| {
-                let mut block = [0; 16];
-                for (to, from) in block.iter_mut().zip(chunk) {
-                    *to = *from;
-                }
-                block
-            })
-            .collect();
-        let rest = bytes.len() % 16;
-        Self { blocks, len: bytes.len(), last: if rest == 0 { 0xffff } else { (1 << rest) - 1 } }
+        let mut first = [0; 16];
+        for (to, from) in first.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        Self {
+            first,
+            mask: if bytes.len() < 16 { (1 << bytes.len()) - 1 } else { 0xffff },
+            len: bytes.len(),
+            rest: bytes.get(16..).unwrap_or_default().to_vec(),
+        }
     }
 
     /// Its length in bytes.
@@ -112,27 +112,23 @@ impl Needle {
     #[inline]
     #[must_use]
     pub fn is_at(&self, data: &[u8], at: usize) -> bool {
-        let mut at = at;
-        let mut left = self.blocks.len();
-        for bytes in &self.blocks {
-            left -= 1;
-            let wanted = if left == 0 { self.last } else { 0xffff };
-            match block(data, at) {
-                Some(found) => {
-                    if found.same(Block::new(bytes)) & wanted != wanted {
-                        return false;
-                    }
-                }
-                None => {
-                    // Near the end of the buffer.
-                    let count = wanted.trailing_ones() as usize;
-                    if data.get(at..at + count) != bytes.get(..count) {
-                        return false;
-                    }
-                }
+        match block(data, at) {
+            Some(found) => {
+                let same = found.same(Block::new(&self.first)) & self.mask == self.mask;
+                same && (self.len <= 16 || self.rest_is_at(data, at))
             }
-            at += 16;
+            None => self.is_at_end(data, at),
         }
-        true
+    }
+
+    #[inline(never)]
+    fn rest_is_at(&self, data: &[u8], at: usize) -> bool {
+        data.get(at + 16..at + self.len) == Some(self.rest.as_slice())
+    }
+
+    /// The same near the end of the buffer, where no whole block is left.
+    #[cold]
+    fn is_at_end(&self, data: &[u8], at: usize) -> bool {
+        self.len <= 16 && data.get(at..at + self.len) == self.first.get(..self.len)
     }
 }

@@ -9,7 +9,7 @@
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod imp {
-    use core::arch::wasm32::{i8x16_bitmask, i8x16_eq, u8x16_lt, u8x16_splat, v128, v128_load};
+    use core::arch::wasm32::{i8x16_bitmask, i8x16_eq, u8x16_min, u8x16_splat, v128, v128_load};
 
     #[derive(Clone, Copy)]
     pub struct Block(v128);
@@ -34,7 +34,7 @@ mod imp {
             use core::arch::wasm32::v128_or;
             let quote = i8x16_eq(self.0, u8x16_splat(b'"'));
             let slash = i8x16_eq(self.0, u8x16_splat(b'\\'));
-            let control = u8x16_lt(self.0, u8x16_splat(0x20));
+            let control = i8x16_eq(u8x16_min(self.0, u8x16_splat(0x1f)), self.0);
             u32::from(i8x16_bitmask(v128_or(v128_or(quote, slash), control)))
         }
         #[inline]

@@ -285,6 +285,17 @@ impl TimeFormat {
         }
     }
 
+    /// The time that an integer means.
+    #[inline]
+    #[must_use]
+    pub fn of_integer(&self, value: i64) -> Option<i64> {
+        match *self {
+            Self::Epoch(units) if units <= MICROS => in_range(value.checked_mul(MICROS / units)?),
+            Self::Epoch(units) => in_range(value.div_euclid(units / MICROS)),
+            _ => None,
+        }
+    }
+
     /// The time that a number means.
     #[inline]
     #[must_use]
@@ -293,8 +304,7 @@ impl TimeFormat {
             return None;
         };
         let micros = match number.to_i64() {
-            Ok(value) if units <= MICROS => value.checked_mul(MICROS / units)?,
-            Ok(value) => value.div_euclid(units / MICROS),
+            Ok(value) => return self.of_integer(value),
             // With a fraction: exact to the microsecond as long as doubles are.
             #[expect(clippy::cast_precision_loss, reason = "the units are powers of ten")]
             Err(_) => {

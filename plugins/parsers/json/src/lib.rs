@@ -45,6 +45,8 @@ pub struct Json {
     /// The columns that have something to do at the end of a record.
     completing: Vec<usize>,
     unknown: Option<String>,
+    /// Columns in the schema.
+    width: usize,
     work: RefCell<Work>,
 }
 
@@ -57,7 +59,7 @@ struct Work {
 
 impl Json {
     /// Parses the record at `start .. end` of `data` into the current row of `table`. Its bytes
-    /// are known to be UTF-8.
+    /// are known to be UTF-8. Returns whether every column has been written.
     #[inline]
     fn record(
         &self,
@@ -66,7 +68,7 @@ impl Json {
         start: usize,
         end: usize,
         table: &mut TableBuilder,
-    ) -> Result<(), Reject> {
+    ) -> Result<bool, Reject> {
         let Work { tree, scratch } = work;
         let mut scanner = Scanner {
             data,
@@ -75,12 +77,16 @@ impl Json {
             unknown: self.unknown.is_some().then_some(self.columns.len()),
             table,
             scratch,
+            written: 0,
         };
         let result = scanner.record(tree, start);
-        if result.is_ok() && self.completing.is_empty() && scanner.scratch.problems.is_empty() {
-            return Ok(());
+        if result.is_ok() && scanner.scratch.problems.is_empty() {
+            let full = scanner.written == self.width;
+            if full || self.completing.is_empty() {
+                return Ok(full);
+            }
         }
-        self.finish(result, &mut scanner)
+        self.finish(result, &mut scanner).map(|()| false)
     }
 
     fn finish(&self, result: Result<(), Reject>, scanner: &mut Scanner<'_>) -> Result<(), Reject> {
@@ -157,6 +163,7 @@ impl Parser for Json {
             .collect();
         Ok(Self {
             work: RefCell::new(Work { tree: Tree::new(&paths), scratch: scan::Scratch::default() }),
+            width: columns.len() + usize::from(config.unknown.is_some()),
             columns,
             completing,
             unknown: config.unknown,
@@ -174,7 +181,7 @@ impl Parser for Json {
             return Err(INVALID_JSON);
         }
         let mut work = self.work.borrow_mut();
-        self.record(&mut work, record, 0, record.len(), row.table())
+        self.record(&mut work, record, 0, record.len(), row.table()).map(drop)
     }
 
     fn parse_batch(&self, records: Records<'_>, out: &mut BatchBuilder) -> Result<(), Fault> {
@@ -196,7 +203,8 @@ impl Parser for Json {
                 Err(INVALID_JSON)
             };
             match result {
-                Ok(()) => out.emit(index),
+                Ok(true) => out.emit_full(index),
+                Ok(false) => out.emit(index),
                 Err(reject) => out.reject(index, reject),
             }
         }

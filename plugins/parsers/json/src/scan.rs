@@ -1,12 +1,12 @@
 //! One pass over a record.
 
 use millstream_parser_common::columns::{Column, Kind, Problem, number_problem, slot};
-use millstream_parser_common::number::Number;
+use millstream_parser_common::number::{Number, Short};
 use millstream_parser_common::scan::find_json_special;
 use millstream_sdk::column::ColumnBuilder;
 use millstream_sdk::{Reject, TableBuilder};
 
-use crate::tree::{NONE, Tree};
+use crate::tree::{NONE, Node, Tree};
 use crate::{INVALID_JSON, NOT_AN_OBJECT, takes_text};
 
 /// Space that is reused.
@@ -28,6 +28,14 @@ pub struct Scanner<'a> {
     pub unknown: Option<usize>,
     pub table: &'a mut TableBuilder,
     pub scratch: &'a mut Scratch,
+    /// Columns written the fast way, each for the first time.
+    pub written: usize,
+}
+
+/// Whether a number can end before this byte; the rare ones go the general way.
+#[inline]
+fn ends_value(byte: u8) -> bool {
+    matches!(byte, b',' | b'}')
 }
 
 /// A value that columns look at.
@@ -49,8 +57,13 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    fn space(&self, mut at: usize) -> usize {
-        while matches!(self.byte(at), b' ' | b'\n' | b'\r' | b'\t') {
+    fn space(&self, at: usize) -> usize {
+        if self.byte(at) > b' ' { at } else { self.spaces(at) }
+    }
+
+    #[inline(never)]
+    fn spaces(&self, mut at: usize) -> usize {
+        while at < self.end && matches!(self.byte(at), b' ' | b'\n' | b'\r' | b'\t') {
             at += 1;
         }
         at
@@ -59,15 +72,18 @@ impl<'a> Scanner<'a> {
     /// Parses the record that starts at `at`.
     #[inline]
     pub fn record(&mut self, tree: &mut Tree, at: usize) -> Result<(), Reject> {
-        let at = self.space(at);
+        let at = self.spaces(at);
+        if at >= self.end {
+            return Err(INVALID_JSON);
+        }
         if self.byte(at) != b'{' {
             return Err(match self.skip(at) {
-                Some(at) if self.space(at) == self.end => NOT_AN_OBJECT,
+                Some(at) if self.spaces(at) == self.end => NOT_AN_OBJECT,
                 _ => INVALID_JSON,
             });
         }
         match self.object(tree, 0, at + 1) {
-            Some(at) if self.space(at) == self.end => {
+            Some(at) if self.spaces(at) == self.end => {
                 self.close_unknown();
                 Ok(())
             }
@@ -78,30 +94,46 @@ impl<'a> Scanner<'a> {
     /// Parses an object of the tree from behind its brace. It calls itself as deep as configured
     /// paths go; deeper values are skipped without recursion.
     fn object(&mut self, tree: &mut Tree, node: usize, at: usize) -> Option<usize> {
-        let mut at = self.space(at);
+        let at = self.space(at);
         if self.byte(at) == b'}' {
             return Some(at + 1);
         }
+        let mut taken = tree.take(node);
+        let after = self.members(tree, &mut taken, node, at);
+        tree.put(node, taken);
+        after
+    }
+
+    /// Parses the members of an object and its closing brace.
+    #[inline]
+    fn members(
+        &mut self,
+        tree: &mut Tree,
+        keys: &mut Node,
+        node: usize,
+        at: usize,
+    ) -> Option<usize> {
+        let mut at = at;
         let mut previous = NONE;
+        let mut guess = keys.first;
         loop {
-            if self.byte(at) != b'"' {
+            if at >= self.end || self.byte(at) != b'"' {
                 return None;
             }
             let name_at = at;
-            let guess = tree.guess(node, previous);
-            let key = match tree.stands_at(node, guess, self.data, at) {
-                Some(length) if at + length <= self.end => {
+            let key = match keys.key(guess).and_then(|key| key.stands_at(self.data, at)) {
+                Some(length) => {
                     at += length;
                     guess
                 }
-                _ => {
+                None => {
                     let (text, next) = self.string(at)?;
                     at = next;
                     let name = match text {
                         Some(text) => text,
                         None => self.scratch.decoded.as_slice(),
                     };
-                    tree.look_up(node, name, previous)
+                    keys.look_up(name, previous)
                 }
             };
             let name_end = at;
@@ -112,8 +144,17 @@ impl<'a> Scanner<'a> {
                 }
             }
             at = self.space(at + 1);
-            at = match tree.key(node, key) {
-                Some(found) if !found.leaves.is_empty() || found.child.is_some() => {
+            let found = keys.key(key);
+            guess = found.map_or(NONE, |key| key.next);
+            at = match found {
+                Some(found) if found.only.is_some() => {
+                    let column = found.only.unwrap_or(0);
+                    match self.fast(column, at) {
+                        Some(after) => after,
+                        None => self.fields(&found.leaves, at, false)?,
+                    }
+                }
+                Some(found) if found.wanted => {
                     let child = found.child;
                     let after = self.fields(&found.leaves, at, child.is_some())?;
                     match child {
@@ -129,14 +170,89 @@ impl<'a> Scanner<'a> {
                     after
                 }
             };
+            previous = key;
+            if self.byte(at) == b',' {
+                at = self.space(at + 1);
+                continue;
+            }
+            if self.byte(at) == b'}' {
+                return Some(at + 1);
+            }
             at = self.space(at);
             match self.byte(at) {
                 b',' => at = self.space(at + 1),
                 b'}' => return Some(at + 1),
                 _ => return None,
             }
-            previous = key;
         }
+    }
+
+    /// Writes a value of the usual form to its column and returns where it ends. `None` says
+    /// nothing: the general way must look.
+    #[inline]
+    fn fast(&mut self, index: usize, at: usize) -> Option<usize> {
+        let data = self.data;
+        let column = self.columns.get(index)?;
+        let rows = self.table.rows();
+        let builder = self.table.columns().get_mut(index)?;
+        if column.cleans || !self.scratch.problems.is_empty() {
+            return None;
+        }
+        let after = match (&column.kind, builder) {
+            (Kind::Text, ColumnBuilder::Text(builder)) => {
+                if builder.len() != rows || *data.get(at)? != b'"' {
+                    return None;
+                }
+                let special = find_json_special(data, at + 1, self.end);
+                if *data.get(special)? != b'"' {
+                    return None;
+                }
+                builder.push_span(data, at + 1, special);
+                special + 1
+            }
+            (Kind::Int64, ColumnBuilder::Int64(builder)) => {
+                let (number, after) = Short::read(data, at)?;
+                if builder.len() != rows || !ends_value(*data.get(after)?) {
+                    return None;
+                }
+                builder.push(number.to_i64()?);
+                after
+            }
+            (Kind::Float64, ColumnBuilder::Float64(builder)) => {
+                let (number, after) = Short::read(data, at)?;
+                if builder.len() != rows || !ends_value(*data.get(after)?) {
+                    return None;
+                }
+                builder.push(number.to_f64()?);
+                after
+            }
+            (Kind::Timestamp(format, naive), ColumnBuilder::Timestamp(builder)) => {
+                if builder.len() != rows {
+                    return None;
+                }
+                if format.is_epoch() {
+                    let (number, after) = Short::read(data, at)?;
+                    if !ends_value(*data.get(after)?) {
+                        return None;
+                    }
+                    builder.push(format.of_integer(number.to_i64()?)?);
+                    after
+                } else {
+                    if *data.get(at)? != b'"' {
+                        return None;
+                    }
+                    let special = find_json_special(data, at + 1, self.end);
+                    if *data.get(special)? != b'"' {
+                        return None;
+                    }
+                    builder.push(format.parse(data.get(at + 1..special)?, *naive)?);
+                    special + 1
+                }
+            }
+            _ => return None,
+        };
+        self.written += 1;
+        Some(after)
     }
 
     /// Looks into the value of a key that has columns below it. What an earlier key of the same
@@ -280,7 +396,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn word(&self, at: usize, word: &[u8]) -> Option<usize> {
         let end = at + word.len();
-        (end <= self.end && self.data.get(at..end) == Some(word)).then_some(end)
+        (self.data.get(at..end) == Some(word)).then_some(end)
     }
 
     /// The string at `at`: its text, or `None` when it has escapes, with the text in
@@ -374,15 +490,35 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks the value at `at`; returns where it ends.
+    ///
+    /// Comparisons one after the other: a `match` becomes a jump through a table, which costs
+    /// more than the usual string or number.
     #[inline]
     fn skip(&mut self, at: usize) -> Option<usize> {
+        let byte = self.byte(at);
+        if byte == b'"' {
+            let special = find_json_special(self.data, at + 1, self.end);
+            if self.byte(special) == b'"' {
+                return Some(special + 1);
+            }
+        }
+        if byte.wrapping_sub(b'0') < 10
+            && let Some((_, end)) = Short::read(self.data, at)
+            && ends_value(self.byte(end))
+        {
+            return Some(end);
+        }
+        self.skip_rarely(at)
+    }
+
+    #[inline(never)]
+    fn skip_rarely(&mut self, at: usize) -> Option<usize> {
         match self.byte(at) {
             b'{' | b'[' => self.skip_container(at),
             _ => self.skip_scalar(at),
         }
     }
 
-    #[inline]
     fn skip_scalar(&self, at: usize) -> Option<usize> {
         match self.byte(at) {
             b'"' => self.skip_string(at),
@@ -405,6 +541,9 @@ impl<'a> Scanner<'a> {
 
     fn skip_nested(&self, mut at: usize, stack: &mut Vec<u8>) -> Option<usize> {
         loop {
+            if at >= self.end {
+                return None;
+            }
             let open = self.byte(at);
             match open {
                 b'{' | b'[' => {

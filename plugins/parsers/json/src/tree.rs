@@ -17,20 +17,33 @@ pub struct Key {
     name: Vec<u8>,
     /// The key with its quotation marks, as it stands in a record when nothing is escaped.
     raw: Option<Needle>,
+    /// The column that it fills, when it does nothing else.
+    pub only: Option<usize>,
+    /// Whether any column is at or below it.
+    pub wanted: bool,
     /// The columns that it fills.
     pub leaves: Vec<usize>,
     /// The object below it, when columns look inside.
     pub child: Option<usize>,
     /// The key that came after it the last time.
-    next: u32,
+    pub next: u32,
+}
+
+impl Key {
+    /// The length of the key with its quotation marks, when it stands at `at`.
+    #[inline]
+    pub fn stands_at(&self, data: &[u8], at: usize) -> Option<usize> {
+        let raw = self.raw.as_ref()?;
+        raw.is_at(data, at).then(|| raw.len())
+    }
 }
 
 /// An object with keys that columns name.
-#[derive(Debug)]
-struct Node {
+#[derive(Debug, Default)]
+pub struct Node {
     keys: Vec<Key>,
     /// The key that came first the last time.
-    first: u32,
+    pub first: u32,
     /// All columns at and below.
     columns: Vec<usize>,
     configured: usize,
@@ -47,6 +60,30 @@ impl Node {
         Self { keys: Vec::new(), first: NONE, columns: Vec::new(), configured: 0 }
     }
 
+    /// A key.
+    #[inline]
+    pub fn key(&self, key: u32) -> Option<&Key> {
+        self.keys.get(key as usize)
+    }
+
+    /// Looks a key up, and learns that it came after `previous`.
+    #[cold]
+    pub fn look_up(&mut self, name: &[u8], previous: u32) -> u32 {
+        let found = match self.find(name) {
+            Some(key) => key,
+            None if self.keys.len() < self.configured + MAX_LEARNED && name.len() <= 256 => {
+                self.add(name)
+            }
+            None => NONE,
+        };
+        match self.keys.get_mut(previous as usize) {
+            Some(key) => key.next = found,
+            None if previous == NONE => self.first = found,
+            None => {}
+        }
+        found
+    }
+
     fn find(&self, name: &[u8]) -> Option<u32> {
         let at = self.keys.iter().position(|key| key.name == name)?;
         u32::try_from(at).ok()
@@ -58,6 +95,8 @@ impl Node {
         self.keys.push(Key {
             name: name.to_vec(),
             raw,
+            only: None,
+            wanted: false,
             leaves: Vec::new(),
             child: None,
             next: NONE,
@@ -79,6 +118,13 @@ impl Tree {
         }
         for node in &mut tree.nodes {
             node.configured = node.keys.len();
+            for key in &mut node.keys {
+                key.wanted = true;
+                key.only = match (key.leaves.as_slice(), key.child) {
+                    ([column], None) => Some(*column),
+                    _ => None,
+                };
+            }
         }
         tree
     }
@@ -101,49 +147,22 @@ impl Tree {
         child
     }
 
-    /// A key of an object.
+    /// Takes an object out, to be put back. Objects below it stay.
     #[inline]
-    pub fn key(&self, node: usize, key: u32) -> Option<&Key> {
-        self.nodes.get(node)?.keys.get(key as usize)
+    pub fn take(&mut self, node: usize) -> Node {
+        self.nodes.get_mut(node).map(core::mem::take).unwrap_or_default()
+    }
+
+    /// Puts an object back.
+    #[inline]
+    pub fn put(&mut self, node: usize, taken: Node) {
+        if let Some(place) = self.nodes.get_mut(node) {
+            *place = taken;
+        }
     }
 
     /// The columns at and below an object.
     pub fn columns(&self, node: usize) -> &[usize] {
         self.nodes.get(node).map(|n| n.columns.as_slice()).unwrap_or_default()
-    }
-
-    /// The key likely to come after `previous`, or first.
-    #[inline]
-    pub fn guess(&self, node: usize, previous: u32) -> u32 {
-        let Some(node) = self.nodes.get(node) else { return NONE };
-        match node.keys.get(previous as usize) {
-            Some(key) => key.next,
-            None => node.first,
-        }
-    }
-
-    /// The length of the key with its quotation marks, when it stands at `at`.
-    #[inline]
-    pub fn stands_at(&self, node: usize, key: u32, data: &[u8], at: usize) -> Option<usize> {
-        let raw = self.key(node, key)?.raw.as_ref()?;
-        raw.is_at(data, at).then(|| raw.len())
-    }
-
-    /// Looks a key up, and learns that it came after `previous`.
-    pub fn look_up(&mut self, node: usize, name: &[u8], previous: u32) -> u32 {
-        let Some(node) = self.nodes.get_mut(node) else { return NONE };
-        let found = match node.find(name) {
-            Some(key) => key,
-            None if node.keys.len() < node.configured + MAX_LEARNED && name.len() <= 256 => {
-                node.add(name)
-            }
-            None => NONE,
-        };
-        match node.keys.get_mut(previous as usize) {
-            Some(key) => key.next = found,
-            None if previous == NONE => node.first = found,
-            None => {}
-        }
-        found
     }
 }

@@ -130,7 +130,7 @@ impl parser::Guest for Plugin {
                 ("MISSING", _) => columns_said = 1,
                 ("NULLS", _) => validity = Some(vec![0; rows.div_ceil(8) as usize]),
                 ("SHORTBITMAP", _) => validity = Some(bitmap(&[])),
-                ("HUGE", Buffer::Text(text)) => text.data.resize(20 << 20, b'x'),
+                ("HUGE", Buffer::Text(text)) => text.data.resize(9 << 20, b'x'),
                 ("BADCODE", values) => {
                     *values = Buffer::Dictionary(Dictionary {
                         codes: vec![1; rows as usize],

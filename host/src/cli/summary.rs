@@ -1,0 +1,83 @@
+//! What a run did, gathered from the engine's counters.
+
+use std::time::Duration;
+
+use crate::config::model::Severity;
+use crate::engine::Engine;
+use crate::plan::{NodeId, NodeKind};
+use crate::report::{
+    Lateness, ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary, peak_memory_bytes,
+};
+
+/// Returns the summary of a run.
+pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
+    let (plan, stats) = (engine.plan(), engine.owner().stats());
+    let mut summary = RunSummary {
+        pipeline: plan.name.clone(),
+        elapsed,
+        rows_read: stats.records,
+        bytes_read: stats.bytes,
+        peak_memory_bytes: peak_memory_bytes(),
+        ..RunSummary::default()
+    };
+    for (index, (node, counters)) in plan.nodes.iter().zip(&stats.nodes).enumerate() {
+        let name = node.name.clone();
+        let rejected: u64 = counters.rejects.values().sum();
+        match &node.kind {
+            NodeKind::Parser(_) => summary.parsers.push(ParserSummary {
+                name,
+                parsed: counters.rows_out,
+                rejects: counters.rejects.iter().map(|(why, n)| (why.to_string(), *n)).collect(),
+            }),
+            NodeKind::Window(_) => {
+                summary.poison += rejected;
+                let log = engine.owner().late().window(NodeId(index));
+                summary.windows.push(WindowSummary {
+                    name,
+                    rows_in: counters.rows_in,
+                    fired: counters.fired,
+                    rows_out: counters.rows_out,
+                    late: log.map_or_else(Lateness::default, |log| log.lateness.clone()),
+                    delay_us: delay_of(engine, index),
+                });
+            }
+            NodeKind::Rule(_) => {
+                summary.poison += rejected;
+                let alerts = counters.alerts.iter().filter_map(|(severity, count)| {
+                    Some((severity_of(severity)?, *count))
+                });
+                summary.rules.push(RuleSummary { name, alerts: alerts.collect() });
+            }
+            NodeKind::Sink(_) => {
+                if let Some(written) = stats.sinks.get(&node.name) {
+                    summary.sinks.push(SinkReport { name, summary: *written });
+                }
+            }
+            NodeKind::Stream(_) => summary.poison += rejected,
+            NodeKind::Source(_) => {}
+        }
+    }
+    summary
+}
+
+/// Returns the longest delay of the sources that a node follows.
+fn delay_of(engine: &Engine, index: usize) -> i64 {
+    let plan = engine.plan();
+    let node = plan.node(NodeId(index));
+    let delays = plan.sources.iter().filter_map(|source| match &plan.node(*source).kind {
+        NodeKind::Source(source) if node.sources.contains(&source.id) => {
+            Some(source.config.watermark.delay_us)
+        }
+        _ => None,
+    });
+    delays.max().unwrap_or(0)
+}
+
+fn severity_of(text: &str) -> Option<Severity> {
+    match text {
+        "info" => Some(Severity::Info),
+        "warning" => Some(Severity::Warning),
+        "critical" => Some(Severity::Critical),
+        _ => None,
+    }
+}
