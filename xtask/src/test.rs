@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::guests;
-use crate::shell::{build_host, cargo, root, run, target};
+use crate::shell::{build_host, cargo, root, target};
 
 /// Which tests, and what absent data means.
 #[derive(Args)]
@@ -60,7 +60,7 @@ fn run_cargo_test(env: &[(&str, &str)], filter: Option<&str>) -> Result<()> {
     let mut command = cargo(["test", "--workspace"]);
     command.envs(env.iter().copied());
     command.args(filter);
-    run(&mut command)
+    crate::shell::run(&mut command)
 }
 
 /// Runs `cargo test` over the workspace, passing its output through and adding up its counts.

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use super::exit::Exit;
 use super::plugins::PluginFolders;
 use super::PipelineFile;
-use crate::config::{self, model::Pipeline};
+use crate::config;
 use crate::diag::{Diagnostic, SourceFile, Style, render};
 use crate::plan::{self, Plan};
 use crate::plugin::{CompileCommand, PluginRuntime, RuntimeOptions};
 
 /// A pipeline that is ready to run.
 pub struct Loaded {
-    /// The file as it is meant.
-    pub pipeline: Pipeline,
     /// Its text, for messages.
     pub source: SourceFile,
     /// The plan.
@@ -36,7 +34,7 @@ pub fn load(file: &PipelineFile) -> Result<Loaded, Exit> {
     match plan::build(&pipeline, &source, &plugins) {
         Ok((plan, more)) => {
             warnings.extend(more);
-            Ok(Loaded { pipeline, source, plan: Arc::new(plan), warnings })
+            Ok(Loaded { source, plan: Arc::new(plan), warnings })
         }
         Err(problems) => {
             show(&problems, &source);

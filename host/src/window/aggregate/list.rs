@@ -3,13 +3,7 @@
 //! Values are interned once per table; a group holds the places and numbers of its values. Rows
 //! equal in all three come from one record (an unnested list) and keep their order.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
-    reason = "groups exist by contract; offsets of one result stay within Arrow's 32 bits"
-)]
+#![expect(clippy::indexing_slicing, reason = "groups exist by contract")]
 
 use std::sync::Arc;
 
