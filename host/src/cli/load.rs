@@ -1,7 +1,6 @@
 //! From a pipeline file to a plan, with every problem shown.
 
 use std::io::IsTerminal;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::Exit;
@@ -29,8 +28,7 @@ pub struct Loaded {
 pub fn load(file: &PipelineFile) -> Result<Loaded, Exit> {
     let config::Loaded { pipeline, file: source, mut warnings } = read(file)?;
     let runtime = runtime()?;
-    let folder = file.file.parent().map(Path::to_owned).unwrap_or_default();
-    let plugins = PluginFolders::new(runtime, folder, &pipeline.plugin_dirs);
+    let plugins = PluginFolders::new(runtime, &pipeline.plugin_dirs);
     match plan::build(&pipeline, &source, &plugins) {
         Ok((plan, more)) => {
             warnings.extend(more);

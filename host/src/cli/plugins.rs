@@ -11,18 +11,16 @@ use crate::plugin::{PluginRuntime, PluginVersion};
 /// Looks plugins up in folders and loads them.
 pub struct PluginFolders {
     runtime: Arc<PluginRuntime>,
-    /// The pipeline file's folder: paths are relative to it.
-    folder: PathBuf,
     folders: Vec<PathBuf>,
 }
 
 impl PluginFolders {
-    /// Returns the folders for a pipeline file in `folder`: its own `[plugins] dirs`, then
+    /// Returns the folders for a pipeline file: its own `[plugins] dirs`, then
     /// `MILLSTREAM_PLUGINS`, then `plugins` beside this executable or one above.
-    pub fn new(runtime: Arc<PluginRuntime>, folder: PathBuf, configured: &[PathBuf]) -> Self {
+    pub fn new(runtime: Arc<PluginRuntime>, configured: &[PathBuf]) -> Self {
         let mut folders = configured.to_vec();
         folders.extend(standard_folders());
-        Self { runtime, folder, folders }
+        Self { runtime, folders }
     }
 
     fn find(&self, name: &str) -> Option<PathBuf> {
@@ -87,7 +85,7 @@ impl Plugins for PluginFolders {
             },
             PluginSource::Path(path) => {
                 let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                (self.folder.join(path), name)
+                (path.clone(), name)
             }
         };
         let sha256 = plugin.sha256.as_ref().map(|digest| digest.value.as_str());

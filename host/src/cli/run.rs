@@ -48,8 +48,7 @@ pub fn run(options: &Options) -> Exit {
             return Exit::Stopped;
         }
     };
-    let folder = options.pipeline.file.parent().unwrap_or(Path::new(""));
-    let engine = open(&loaded, folder).and_then(|opened| {
+    let engine = open(&loaded).and_then(|opened| {
         Engine::new(Arc::clone(&loaded.plan), opened).map_err(OpenError::Engine)
     });
     match engine {
@@ -113,21 +112,22 @@ impl OpenError {
 }
 
 /// Opens sources and sinks.
-fn open(loaded: &Loaded, folder: &Path) -> Result<EngineOptions, OpenError> {
+fn open(loaded: &Loaded) -> Result<EngineOptions, OpenError> {
     Ok(EngineOptions {
-        sources: open_sources(&loaded.plan, folder)?,
+        sources: open_sources(&loaded.plan)?,
         sinks: open_sinks(&loaded.plan)?,
         dead_letters: open_dead_letters(&loaded.plan)?,
         record_facts: false,
     })
 }
 
-fn open_sources(plan: &Plan, folder: &Path) -> Result<Vec<(String, Box<dyn Source>)>, OpenError> {
+fn open_sources(plan: &Plan) -> Result<Vec<(String, Box<dyn Source>)>, OpenError> {
     let mut opened = Vec::with_capacity(plan.sources.len());
     for id in &plan.sources {
         let node = plan.node(*id);
         let NodeKind::Source(source) = &node.kind else { continue };
-        let source = sources::open(&source.config.kind, source.id, folder)
+        // The configuration has made every path relative to the pipeline file's folder.
+        let source = sources::open(&source.config.kind, source.id, Path::new(""))
             .map_err(|source| OpenError::Source { node: node.name.clone(), source })?;
         opened.push((node.name.clone(), source));
     }

@@ -1,6 +1,6 @@
 //! `millstream test`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -38,9 +38,7 @@ pub fn test(options: &Options) -> Exit {
             Ok(loaded) => loaded,
             Err(exit) => return exit,
         };
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        let dirs = &loaded.pipeline.plugin_dirs;
-        let plugins = PluginFolders::new(runtime.clone(), folder, dirs);
+        let plugins = PluginFolders::new(runtime.clone(), &loaded.pipeline.plugin_dirs);
         if loaded.pipeline.tests.is_empty() {
             println!("{}: no [[tests]]", path.display());
         }
