@@ -1,0 +1,1 @@
+//! Every window kind over workers, partitions and epoch cuts.
