@@ -46,7 +46,14 @@ fn one_line_is_refused_and_statuses_are_counted() {
         .map(|row| (row["status"].as_i64().expect("int"), row["requests"].as_i64().expect("int")))
         .collect();
     let expected = BTreeMap::from([
-        (200, 9126), (206, 45), (301, 164), (304, 445), (403, 2), (404, 213), (416, 2), (500, 3),
+        (200, 9126),
+        (206, 45),
+        (301, 164),
+        (304, 445),
+        (403, 2),
+        (404, 213),
+        (416, 2),
+        (500, 3),
     ]);
     // Line 8899, which is refused, has a status too.
     let rows: i64 = counts.values().sum();

@@ -16,11 +16,8 @@ fn expected(name: &str) -> Option<Vec<Value>> {
 fn check(file: &str, source: &str, input: &str, queries: &[(&str, &str, &[&str])]) {
     let Some(input) = data(&format!("log-analytics/{input}")) else { return };
     let outputs: Vec<&str> = queries.iter().map(|(output, _, _)| *output).collect();
-    let result = run(
-        &pipeline(file),
-        &outputs,
-        &[set(&format!("sources.{source}.path"), input.display())],
-    );
+    let result =
+        run(&pipeline(file), &outputs, &[set(&format!("sources.{source}.path"), input.display())]);
     for (output, name, keys) in queries {
         let Some(expected) = expected(name) else { return };
         assert_table(name, &expected, result.rows(output), keys);
@@ -106,12 +103,22 @@ fn final_table(rows: &[Value], keys: &[&str]) -> Vec<Value> {
 fn final_table_of_update_mode_equals_the_batch_result() {
     let cases = [
         ("log-analytics.toml", "logs", "logs.jsonl", "error_rate_update", "error_rate", "service"),
-        ("event-analytics.toml", "events", "events.jsonl", "event_windows_update", "event_windows", "user_id"),
+        (
+            "event-analytics.toml",
+            "events",
+            "events.jsonl",
+            "event_windows_update",
+            "event_windows",
+            "user_id",
+        ),
     ];
     for (file, source, input, output, name, key) in cases {
         let Some(input) = data(&format!("log-analytics/{input}")) else { return };
         let Some(expected) = expected(name) else { return };
-        let sets = [set(&format!("sources.{source}.path"), input.display()), set("engine.epoch_rows", 1000)];
+        let sets = [
+            set(&format!("sources.{source}.path"), input.display()),
+            set("engine.epoch_rows", 1000),
+        ];
         let result = run(&pipeline(file), &[output], &sets);
         let rows = result.rows(output);
         assert!(rows.len() > expected.len(), "update mode tells of changes: {} rows", rows.len());
@@ -132,8 +139,22 @@ fn lines_of(path: &Path) -> impl Fn(u64) -> usize + use<> {
 #[test]
 fn late_rows_are_those_of_the_reference() {
     let cases = [
-        ("log-watermark.toml", "logs", "logs.jsonl", "error_rate", "error_rate_watermark", "service"),
-        ("event-watermark.toml", "events", "events.jsonl", "event_windows", "event_windows_watermark", "user_id"),
+        (
+            "log-watermark.toml",
+            "logs",
+            "logs.jsonl",
+            "error_rate",
+            "error_rate_watermark",
+            "service",
+        ),
+        (
+            "event-watermark.toml",
+            "events",
+            "events.jsonl",
+            "event_windows",
+            "event_windows_watermark",
+            "user_id",
+        ),
     ];
     for (file, source, input, window, name, key) in cases {
         let Some(input) = data(&format!("log-analytics/{input}")) else { return };

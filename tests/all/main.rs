@@ -11,6 +11,12 @@
 //! | `run` | ends, signals, overrides, exit codes, bad input |
 //! | `third_party` | a plugin written outside this repository |
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test a missing value is a failure"
+)]
+
 mod access_log;
 mod anomalies;
 mod log_analytics;

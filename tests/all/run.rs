@@ -61,7 +61,7 @@ fn bounded_input_ends_with_a_summary() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stdout), "{\"rows\":4}\n");
     let summary = text(&output.stderr);
-    for part in ["records read", "lines", "counts"] {
+    for part in ["4 rows", "rows/s", "lines", "counts"] {
         assert!(summary.contains(part), "no {part:?} in\n{summary}");
     }
     let quiet = folder.run(&["-q"]);
@@ -84,7 +84,10 @@ fn inputs_of_all_kinds_are_read() {
         assert_eq!(output.status.code(), Some(0), "{name}: {}", text(&output.stderr));
         let stdout = text(&output.stdout);
         // A global window without rows says nothing, or that there were none.
-        assert!(stdout == expected || (expected.is_empty() && stdout.contains(":0")), "{name}: {stdout}");
+        assert!(
+            stdout == expected || (expected.is_empty() && stdout.contains(":0")),
+            "{name}: {stdout}"
+        );
     }
 }
 
@@ -186,7 +189,7 @@ format = "jsonl"
         assert!(killed.success());
         let output = child.wait_with_output().expect("wait");
         assert_eq!(output.status.code(), Some(0), "{signal}: {}", text(&output.stderr));
-        assert!(text(&output.stderr).contains("records read"), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("live: 2 rows"), "{}", text(&output.stderr));
         drop(stdin);
     }
 }
@@ -197,7 +200,13 @@ fn a_stalled_process_loses_nothing() {
     let lines: String = (0..200_000).map(|n| format!("line number {n}\n")).collect();
     let folder = Folder::new(LINES, lines.as_bytes());
     let child = folder
-        .command(&["--summary-json", "--set", "parsers.lines.plugin={name=\"lines\", limits={deadline=\"50ms\"}}", "--set", "engine.epoch_rows=1000"])
+        .command(&[
+            "--summary-json",
+            "--set",
+            "parsers.lines.plugin={name=\"lines\", limits={deadline=\"50ms\"}}",
+            "--set",
+            "engine.epoch_rows=1000",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -162,9 +162,19 @@ pub fn assert_table(what: &str, expected: &[Value], actual: &[Value], keys: &[&s
             Some(_) => {}
         }
     }
-    wrong.extend(actual.iter().filter(|(key, _)| !expected.contains_key(*key)).map(|(_, row)| format!("unexpected {row}")));
+    wrong.extend(
+        actual
+            .iter()
+            .filter(|(key, _)| !expected.contains_key(*key))
+            .map(|(_, row)| format!("unexpected {row}")),
+    );
     let shown = wrong.iter().take(10).cloned().collect::<Vec<_>>().join("\n");
-    assert!(wrong.is_empty(), "{what}: {} of {} rows differ:\n{shown}", wrong.len(), expected.len());
+    assert!(
+        wrong.is_empty(),
+        "{what}: {} of {} rows differ:\n{shown}",
+        wrong.len(),
+        expected.len()
+    );
 }
 
 fn equal(expected: &Value, actual: &Value) -> bool {

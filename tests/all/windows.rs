@@ -36,7 +36,8 @@ tumbling = "1 hour"
 group_by = ["event_type"]
 aggregate = { count = "count(*)" }
 "#;
-    let sets = [set("sources.cars.path", input.display()), set("sources.cars.watermark.delay", "0s")];
+    let sets =
+        [set("sources.cars.path", input.display()), set("sources.cars.watermark.delay", "0s")];
     let result = run(text, &["hours", "hours.late", "by_type"], &sets);
     assert!(result.rows("hours.late").is_empty());
     let mine: Vec<Value> = result

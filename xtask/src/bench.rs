@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -83,6 +83,20 @@ struct Measured {
     checksum: String,
 }
 
+/// Wall time, the thing measured here.
+struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+    fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 struct Bench {
     binary: PathBuf,
     folder: PathBuf,
@@ -154,9 +168,9 @@ impl Bench {
     }
 
     fn once(&self, pipeline: &Path, input: &Path, sets: &[&str]) -> Result<Measured> {
-        let started = Instant::now();
+        let watch = Stopwatch::start();
         let output = self.command(pipeline, input, sets).output()?;
-        measured(started.elapsed().as_secs_f64(), &output)
+        measured(watch.elapsed().as_secs_f64(), &output)
     }
 
     /// Runs a pipeline several times; all runs must give the same rows.
@@ -167,11 +181,21 @@ impl Bench {
         for _ in 0..self.runs {
             let run = self.once(&pipeline, input, sets)?;
             if run.rows_out != first.rows_out {
-                bail!("two runs of {} gave {} and {} rows", pipeline.display(), first.rows_out, run.rows_out);
+                bail!(
+                    "two runs of {} gave {} and {} rows",
+                    pipeline.display(),
+                    first.rows_out,
+                    run.rows_out
+                );
             }
             all.push(run);
         }
-        eprintln!("  {}: {} rows out, checksum {}", pipeline.display(), first.rows_out, first.checksum);
+        eprintln!(
+            "  {}: {} rows out, checksum {}",
+            pipeline.display(),
+            first.rows_out,
+            first.checksum
+        );
         Ok(all)
     }
 
@@ -179,7 +203,8 @@ impl Bench {
         if !self.wants("parse") {
             return Ok(());
         }
-        let input = self.input("access.log", &["apache-combined", "--rows", "4000000", "--seed", "1"])?;
+        let input =
+            self.input("access.log", &["apache-combined", "--rows", "4000000", "--seed", "1"])?;
         let runs = self.several("parse.toml", &input, &["engine.workers=1"])?;
         self.add(Figure {
             name: "parse",
@@ -221,7 +246,10 @@ impl Bench {
             let mut sorted = rate;
             sorted.sort_by(f64::total_cmp);
             let base = sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN);
-            eprintln!("  peak memory of 20 M events: {:.0} MB", peaks(&runs).into_iter().fold(0.0, f64::max));
+            eprintln!(
+                "  peak memory of 20 M events: {:.0} MB",
+                peaks(&runs).into_iter().fold(0.0, f64::max)
+            );
             self.add(Figure {
                 name: "w1-10x",
                 unit: "of w1",
@@ -269,7 +297,8 @@ impl Bench {
             return Ok(());
         }
         let input = self.record_j("record-j-2m.jsonl", "2000000")?;
-        let mut command = cargo(["run", "--quiet", "--package", "millstream-benches", "--bin", "boundary", "--"]);
+        let mut command =
+            cargo(["run", "--quiet", "--package", "millstream-benches", "--bin", "boundary", "--"]);
         let output = command
             .arg(&input)
             .arg(target().join("plugins/json.wasm"))
@@ -300,14 +329,14 @@ impl Bench {
         let pipeline = self.pipeline("w1.toml");
         let mut values = Vec::with_capacity(self.runs);
         for round in 0..=self.runs {
-            let started = Instant::now();
+            let watch = Stopwatch::start();
             let pair: Vec<_> = (0..2)
                 .map(|_| self.command(&pipeline, &input, &["engine.workers=1"]).spawn())
                 .collect::<std::io::Result<_>>()?;
             let mut rate = 0.0;
             for child in pair {
                 let output = child.wait_with_output()?;
-                let one = measured(started.elapsed().as_secs_f64(), &output)?;
+                let one = measured(watch.elapsed().as_secs_f64(), &output)?;
                 rate += one.rows / one.seconds;
             }
             let two = self.once(&pipeline, &input, &["engine.workers=2"])?;
@@ -352,7 +381,10 @@ impl Bench {
                 println!("{line}");
             }
         } else {
-            println!("{:<12} {:>10} {:>10} {:>10}  {:<10} {:>8} {:>8}", "name", "median", "min", "max", "unit", "floor", "goal");
+            println!(
+                "{:<12} {:>10} {:>10} {:>10}  {:<10} {:>8} {:>8}",
+                "name", "median", "min", "max", "unit", "floor", "goal"
+            );
             for figure in &self.figures {
                 let values = figure.sorted();
                 println!(
@@ -389,11 +421,12 @@ fn measured(seconds: f64, output: &std::process::Output) -> Result<Measured> {
     }
     let line = text.lines().rev().find(|line| line.starts_with('{')).context("no summary")?;
     let summary: Value = serde_json::from_str(line)?;
-    let sinks = summary["sinks"].as_array().cloned().unwrap_or_default();
+    let sinks = summary.get("sinks").and_then(Value::as_array).cloned().unwrap_or_default();
+    let number = |key: &str| summary.get(key).and_then(Value::as_f64);
     Ok(Measured {
         seconds,
-        peak_bytes: summary["peak_memory_bytes"].as_f64().unwrap_or(f64::NAN),
-        rows: summary["rows_read"].as_f64().context("rows_read")?,
+        peak_bytes: number("peak_memory_bytes").unwrap_or(f64::NAN),
+        rows: number("rows_read").context("rows_read")?,
         rows_out: sinks.iter().filter_map(|sink| sink["rows"].as_u64()).sum(),
         checksum: sinks.first().map(|sink| sink["checksum"].to_string()).unwrap_or_default(),
     })
@@ -408,16 +441,18 @@ fn peaks(runs: &[Measured]) -> Vec<f64> {
 }
 
 fn commit() -> String {
-    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).current_dir(root()).output();
-    output
-        .ok()
-        .filter(|output| output.status.success())
-        .map_or_else(|| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().into())
+    let output =
+        Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).current_dir(root()).output();
+    output.ok().filter(|output| output.status.success()).map_or_else(
+        || "unknown".into(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().into(),
+    )
 }
 
 fn machine() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown");
+    let model =
+        cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown");
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!("{model}, {cores} cores")
 }

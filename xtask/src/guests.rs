@@ -23,7 +23,8 @@ pub fn build() -> Result<PathBuf> {
     let plugins = target().join("plugins");
     std::fs::create_dir_all(&plugins)?;
     for (package, name) in &names {
-        let built = out.join(TARGET).join("guest").join(format!("{}.wasm", package.replace('-', "_")));
+        let built =
+            out.join(TARGET).join("guest").join(format!("{}.wasm", package.replace('-', "_")));
         let to = plugins.join(format!("{name}.wasm"));
         copy_if_changed(&built, &to)?;
     }
@@ -32,7 +33,8 @@ pub fn build() -> Result<PathBuf> {
 
 /// Adds the WebAssembly target to the toolchain when it is missing.
 fn ensure_target() -> Result<()> {
-    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()).output()?;
+    let sysroot =
+        Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()).output()?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
     if sysroot.join("lib/rustlib").join(TARGET).is_dir() {
         return Ok(());
@@ -51,7 +53,8 @@ fn names() -> Result<Vec<(String, String)>> {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let manifest = entry.path().join("Cargo.toml");
-            let is_plugin = std::fs::read_to_string(&manifest).is_ok_and(|text| text.contains("cdylib"));
+            let is_plugin =
+                std::fs::read_to_string(&manifest).is_ok_and(|text| text.contains("cdylib"));
             if is_plugin {
                 names.push((format!("millstream-{kind}-{name}"), name));
             }

@@ -42,8 +42,19 @@ pub fn run(options: &Options) -> Result<()> {
 /// Formatting, lints and docs first, since they are quick to fix, then all tests.
 pub fn ci(options: &Options) -> Result<()> {
     crate::shell::run(&mut cargo(["fmt", "--all", "--check"]))?;
-    crate::shell::run(&mut cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
-    crate::shell::run(cargo(["doc", "--package", "millstream", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    crate::shell::run(&mut cargo([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    crate::shell::run(
+        cargo(["doc", "--package", "millstream", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
     self::run(options)
 }
 
@@ -128,7 +139,10 @@ mod tests {
     #[test]
     fn adds_up_result_lines() {
         let mut counts = Counts::default();
-        add_counts("test result: ok. 12 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.1s", &mut counts);
+        add_counts(
+            "test result: ok. 12 passed; 1 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.1s",
+            &mut counts,
+        );
         add_counts("test other ... ok", &mut counts);
         add_counts("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured", &mut counts);
         assert_eq!((counts.passed, counts.failed, counts.skipped), (15, 1, 2));

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
+use super::PipelineFile;
 use super::exit::Exit;
 use super::load::{load, show};
-use super::PipelineFile;
 use crate::{config, plan};
 
 /// Prints the plan of a pipeline to standard output, warnings and problems to standard error.

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use super::PipelineFile;
 use super::exit::Exit;
 use super::plugins::PluginFolders;
-use super::PipelineFile;
 use crate::config;
 use crate::diag::{Diagnostic, SourceFile, Style, render};
 use crate::plan::{self, Plan};

@@ -50,7 +50,7 @@ enum Command {
     /// Prints the JSON Schema of pipeline files, for editors.
     Schema,
     /// Makes logs and events to try things with.
-    Generate(generate::Options),
+    Generate(Box<generate::Options>),
     /// Looks at plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),

@@ -68,7 +68,8 @@ fn describe(plugin: &Inspection) -> String {
     let _ = writeln!(out, "  file      {}", plugin.path.display());
     let _ = writeln!(out, "  size      {}", bytes_text(plugin.size_bytes));
     let _ = writeln!(out, "  sha256    {}", plugin.sha256);
-    let imports = if plugin.imports.is_empty() { "nothing".into() } else { plugin.imports.join(", ") };
+    let imports =
+        if plugin.imports.is_empty() { "nothing".into() } else { plugin.imports.join(", ") };
     let _ = writeln!(out, "  imports   {imports}");
     let _ = writeln!(out, "  exports   {}", plugin.exports.join(", "));
     if let Some(version) = about.state_version {
@@ -85,7 +86,8 @@ fn describe(plugin: &Inspection) -> String {
         let _ = writeln!(out, "  columns");
         for field in schema.fields() {
             let null = if field.is_nullable() { "" } else { ", never null" };
-            let _ = writeln!(out, "    {:<20} {}{null}", field.name(), type_name(field.data_type()));
+            let _ =
+                writeln!(out, "    {:<20} {}{null}", field.name(), type_name(field.data_type()));
         }
     }
     if !plugin.samples.is_empty() {

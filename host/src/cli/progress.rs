@@ -30,7 +30,9 @@ impl ProgressBar {
         if self.styled != Some(sized) {
             self.styled = Some(sized);
             let template = match (sized, progress.unit) {
-                (true, ProgressUnit::Bytes) => "{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
+                (true, ProgressUnit::Bytes) => {
+                    "{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}"
+                }
                 (true, ProgressUnit::Rows) => "{bar:32} {human_pos}/{human_len} rows {eta} {msg}",
                 (false, _) => "{spinner} {elapsed} {msg}",
             };

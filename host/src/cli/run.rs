@@ -70,7 +70,7 @@ fn drive(mut engine: Engine, options: &Options, loaded: &Loaded, signals: &Signa
     let result = engine.run(&now_us, &stop, &mut |engine| bar.update(engine));
     bar.finish();
     let closed = engine.close(now_us());
-    let exit = match result.and_then(|_| closed) {
+    let exit = match result.and(closed) {
         Ok(()) => Exit::Done,
         Err(error) if error.output_closed() => Exit::Done,
         Err(error) => {
@@ -111,6 +111,9 @@ impl OpenError {
     }
 }
 
+/// Sources with the names of their nodes.
+type NamedSources = Vec<(String, Box<dyn Source>)>;
+
 /// Opens sources and sinks.
 fn open(loaded: &Loaded) -> Result<EngineOptions, OpenError> {
     Ok(EngineOptions {
@@ -121,7 +124,7 @@ fn open(loaded: &Loaded) -> Result<EngineOptions, OpenError> {
     })
 }
 
-fn open_sources(plan: &Plan) -> Result<Vec<(String, Box<dyn Source>)>, OpenError> {
+fn open_sources(plan: &Plan) -> Result<NamedSources, OpenError> {
     let mut opened = Vec::with_capacity(plan.sources.len());
     for id in &plan.sources {
         let node = plan.node(*id);

@@ -43,9 +43,10 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
             }
             NodeKind::Rule(_) => {
                 summary.poison += rejected;
-                let alerts = counters.alerts.iter().filter_map(|(severity, count)| {
-                    Some((severity_of(severity)?, *count))
-                });
+                let alerts = counters
+                    .alerts
+                    .iter()
+                    .filter_map(|(severity, count)| Some((severity_of(severity)?, *count)));
                 summary.rules.push(RuleSummary { name, alerts: alerts.collect() });
             }
             NodeKind::Sink(_) => {

@@ -65,13 +65,7 @@ impl std::error::Error for Refused {}
 
 /// Reads and judges a pipeline file. `overrides` are `--set` arguments such as `engine.workers=2`.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Loaded, Box<Refused>> {
-    match read_text(path) {
-        Ok(text) => parse(&text, path, overrides),
-        Err((text, problem)) => {
-            let file = SourceFile::new(path, text);
-            Err(Box::new(Refused { file, problems: vec![problem] }))
-        }
-    }
+    parse(&read_text(path)?, path, overrides)
 }
 
 /// Judges the text of a pipeline file. `path` names it and tells what paths in it are relative to.
@@ -95,10 +89,14 @@ pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Loaded, Bo
     }
 }
 
-/// Returns the text of a file, or what could be read of it and why it is no text.
-fn read_text(path: &Path) -> Result<String, (String, Diagnostic)> {
+/// Returns the text of a file, or the refusal of one that is no text.
+fn read_text(path: &Path) -> Result<String, Box<Refused>> {
+    let refuse = |text: String, problem: Diagnostic| {
+        Box::new(Refused { file: SourceFile::new(path, text), problems: vec![problem] })
+    };
     let cannot = |error: io::Error| {
-        (String::new(), Diagnostic::error(format!("cannot read the pipeline file: {error}")))
+        let problem = Diagnostic::error(format!("cannot read the pipeline file: {error}"));
+        refuse(String::new(), problem)
     };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(cannot)?;
@@ -106,7 +104,7 @@ fn read_text(path: &Path) -> Result<String, (String, Diagnostic)> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
         let size = units::format_size(MAX_FILE_BYTES);
         let problem = Diagnostic::error(format!("the pipeline file is larger than {size}"));
-        return Err((String::new(), problem));
+        return Err(refuse(String::new(), problem));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -115,6 +113,6 @@ fn read_text(path: &Path) -> Result<String, (String, Diagnostic)> {
             .at(at..at + 1)
             .label(format!("byte {at} begins no character"))
             .help("a pipeline file is TOML; is this a plugin or a data file?");
-        (text, problem)
+        refuse(text, problem)
     })
 }

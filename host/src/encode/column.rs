@@ -76,16 +76,16 @@ impl Column {
         };
         let target = text_type(array.data_type()).ok_or_else(unsupported)?;
         if target == *array.data_type() {
-            return Self::downcast(name, array.as_ref()).ok_or_else(unsupported);
+            return Self::downcast(array.as_ref()).ok_or_else(unsupported);
         }
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         let cast = cast_with_options(array, &target, &strict).map_err(|source| {
             EncodeError::Value { column: name.to_owned(), target: target.clone(), source }
         })?;
-        Self::downcast(name, cast.as_ref()).ok_or_else(unsupported)
+        Self::downcast(cast.as_ref()).ok_or_else(unsupported)
     }
 
-    fn downcast(name: &str, array: &dyn Array) -> Option<Self> {
+    fn downcast(array: &dyn Array) -> Option<Self> {
         let any = array.as_any();
         Some(match array.data_type() {
             DataType::Null => Self::Null,
@@ -99,7 +99,7 @@ impl Column {
             DataType::Binary => Self::Binary(any.downcast_ref::<BinaryArray>()?.clone()),
             DataType::List(_) => {
                 let list = any.downcast_ref::<ListArray>()?.clone();
-                let values = Self::downcast(name, list.values().as_ref())?;
+                let values = Self::downcast(list.values().as_ref())?;
                 Self::List(list, Box::new(values))
             }
             _ => return None,

@@ -44,8 +44,7 @@ pub struct EpochInput {
 impl Input {
     /// Returns the sources, in the order of `SourceId`.
     pub fn new(sources: Vec<(String, Box<dyn Source>)>, settings: Engine) -> Self {
-        let reader =
-            |(name, source)| Reader { name, source, ended: false, idle: false };
+        let reader = |(name, source)| Reader { name, source, ended: false, idle: false };
         Self { readers: sources.into_iter().map(reader).collect(), settings }
     }
 
@@ -77,7 +76,8 @@ impl Input {
                 .filter(|(index, reader)| !reader.ended && later.get(*index) == Some(&false))
                 .map(|(index, _)| index)
                 .collect();
-            let full = out.rows >= self.settings.epoch_rows || out.bytes >= self.settings.epoch_bytes;
+            let full =
+                out.rows >= self.settings.epoch_rows || out.bytes >= self.settings.epoch_bytes;
             if open.is_empty() || full || stop() {
                 break;
             }
@@ -92,7 +92,11 @@ impl Input {
                     rows: self.settings.epoch_rows.saturating_sub(out.rows).div_ceil(asked),
                     bytes: self.settings.epoch_bytes.saturating_sub(out.bytes).div_ceil(asked),
                     chunk_rows: self.settings.batch_rows,
-                    wait: if before == 0 { left.min(LONGEST_WAIT) / u32::try_from(asked).unwrap_or(1) } else { Duration::ZERO },
+                    wait: if before == 0 {
+                        left.min(LONGEST_WAIT) / u32::try_from(asked).unwrap_or(1)
+                    } else {
+                        Duration::ZERO
+                    },
                 };
                 if budget.rows == 0 || budget.bytes == 0 {
                     continue;
@@ -166,9 +170,8 @@ impl Input {
 
     /// Returns the number of partitions of each source.
     pub fn partition_counts(&self) -> Vec<u32> {
-        let count = |reader: &Reader| {
-            u32::try_from(reader.source.partitions().len()).unwrap_or(u32::MAX)
-        };
+        let count =
+            |reader: &Reader| u32::try_from(reader.source.partitions().len()).unwrap_or(u32::MAX);
         self.readers.iter().map(count).collect()
     }
 

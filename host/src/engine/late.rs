@@ -33,11 +33,14 @@ impl LateLog {
         for (index, node) in plan.nodes.iter().enumerate() {
             let NodeKind::Window(window) = &node.kind else { continue };
             let size_us = match window.window.spec().kind {
-                WindowKind::Tumbling { size_us, .. } | WindowKind::Sliding { size_us, .. } => size_us,
+                WindowKind::Tumbling { size_us, .. } | WindowKind::Sliding { size_us, .. } => {
+                    size_us
+                }
                 WindowKind::Session { .. } | WindowKind::Count { .. } | WindowKind::Global => 0,
             };
             let allowed_us = window.window.spec().allowed_lateness_us;
-            by_window.insert(NodeId(index), LateWindow { size_us, allowed_us, ..LateWindow::default() });
+            by_window
+                .insert(NodeId(index), LateWindow { size_us, allowed_us, ..LateWindow::default() });
         }
         Self { by_window }
     }

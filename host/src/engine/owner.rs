@@ -11,8 +11,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::Int64Type;
 
 use super::error::EngineError;
-use super::late::LateLog;
 use super::evaluator::PluginEvaluator;
+use super::late::LateLog;
 use super::stats::Stats;
 use super::window_input::{Combined, combine};
 use super::worker::{Stage1, Stage2, slot};
@@ -326,7 +326,8 @@ impl Owner {
         let mut poison: Vec<PoisonRow> = Vec::new();
         match &rule.body {
             RuleBody::When { condition, .. } => {
-                let mut batches = self.matched.get_mut(id.0).map(std::mem::take).unwrap_or_default();
+                let mut batches =
+                    self.matched.get_mut(id.0).map(std::mem::take).unwrap_or_default();
                 for batch in self.inputs(id) {
                     let mut errors = RowErrors::default();
                     let rows = filter_by(condition, batch.rows.clone(), &mut errors)

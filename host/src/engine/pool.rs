@@ -75,7 +75,11 @@ impl Pool {
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn new(plan: &Arc<Plan>, wiring: &Arc<Wiring>, workers: usize) -> Result<Self, EngineError> {
+    pub fn new(
+        plan: &Arc<Plan>,
+        wiring: &Arc<Wiring>,
+        workers: usize,
+    ) -> Result<Self, EngineError> {
         let own = Worker::new(Arc::clone(plan), Arc::clone(wiring));
         if workers <= 1 {
             return Ok(Self { own, threads: None });

@@ -256,7 +256,11 @@ impl Engine {
 
     /// Records that were too long reach no parser; they are refused in the name of each parser
     /// that would have read them.
-    fn refuse_oversized(&mut self, oversized: &[Oversized], now_us: i64) -> Result<(), EngineError> {
+    fn refuse_oversized(
+        &mut self,
+        oversized: &[Oversized],
+        now_us: i64,
+    ) -> Result<(), EngineError> {
         let reason: Reason = Arc::from(RECORD_TOO_LONG);
         for record in oversized {
             let plan = Arc::clone(&self.plan);

@@ -48,7 +48,13 @@ impl EventTime {
     /// they could have. `drained` says for each source whether it had nothing more to give.
     ///
     /// Called once an epoch, while its facts are gathered; a replay takes the recorded answer.
-    pub fn quiet(&mut self, chunks: &[Chunk], partitions: &[u32], drained: &[bool], now_us: i64) -> Vec<QuietPartition> {
+    pub fn quiet(
+        &mut self,
+        chunks: &[Chunk],
+        partitions: &[u32],
+        drained: &[bool],
+        now_us: i64,
+    ) -> Vec<QuietPartition> {
         let since = self.last_epoch_us.map_or(0, |last| now_us.saturating_sub(last));
         self.last_epoch_us = Some(now_us);
         let mut reads = Vec::new();
@@ -80,7 +86,8 @@ impl EventTime {
 
     /// Lets new partitions join, at the watermark before the epoch.
     pub fn begin(&mut self, facts: &EpochFacts) {
-        for (source, (&count, time)) in (0u32..).zip(facts.partitions.iter().zip(&mut self.sources)) {
+        for (source, (&count, time)) in (0u32..).zip(facts.partitions.iter().zip(&mut self.sources))
+        {
             for partition in 0..count {
                 let partition = Partition(partition);
                 time.tracker.join(PartitionRef { source: SourceId(source), partition });

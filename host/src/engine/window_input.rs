@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::array::TimestampMicrosecondArray;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
@@ -47,7 +47,9 @@ pub fn combine(
     let (rows, input) = evaluate_all(node, rows, &mut errors)?;
     let combined = node.window.combine(&input, time)?;
     let late_rows = match late_schema {
-        Some(schema) if !combined.late.is_empty() => Some(late_rows(&rows, &combined.late, schema)?),
+        Some(schema) if !combined.late.is_empty() => {
+            Some(late_rows(&rows, &combined.late, schema)?)
+        }
         _ => None,
     };
     Ok(Combined {

@@ -96,7 +96,8 @@ impl Wiring {
             for edge in &node.inputs {
                 let from = edge.node.0;
                 let at = slot(edge.port);
-                let by_worker = plan.node(edge.node).place == Place::Worker && edge.port != Port::Late;
+                let by_worker =
+                    plan.node(edge.node).place == Place::Worker && edge.port != Port::Late;
                 if is_when(&node.kind) && by_worker {
                     continue;
                 }
@@ -357,7 +358,9 @@ impl Worker {
         let source = usize::try_from(work.chunk.from.source.0).unwrap_or(usize::MAX);
         let source = self.plan.sources.get(source).and_then(|node| self.names.get(node.0));
         let version = match &self.plan.node(id).kind {
-            NodeKind::Parser(parser) => Some(Arc::from(parser.plugin.version().id().version.as_str())),
+            NodeKind::Parser(parser) => {
+                Some(Arc::from(parser.plugin.version().id().version.as_str()))
+            }
             _ => None,
         };
         RejectContext {

@@ -168,7 +168,7 @@ fn to_timestamp(array: &ArrayRef) -> Result<(ArrayRef, usize)> {
 fn microseconds(seconds: f64) -> Option<i64> {
     let us = (seconds * 1e6).round();
     // 2^63 as a double; the largest double below it fits.
-    (us >= -9_223_372_036_854_775_808.0 && us < 9_223_372_036_854_775_808.0).then_some(us as i64)
+    (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&us).then_some(us as i64)
 }
 
 fn split(text: &ArrayRef, separator: &ArrayRef) -> Result<ArrayRef> {

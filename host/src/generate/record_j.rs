@@ -95,8 +95,8 @@ mod tests {
             z ^= z >> 7;
             z ^= z << 17;
             let delay = if (z >> 40) % 10_000 < late { 60_000 } else { 0 };
-            let ts = 1_700_000_000_000 + i - (z % 5000) as i64 - delay;
-            let (level, status) = if z % 16 == 0 { ("ERROR", 500) } else { ("INFO", 200) };
+            let ts = 1_700_000_000_000 + i - i64::try_from(z % 5000).unwrap() - delay;
+            let (level, status) = if z.is_multiple_of(16) { ("ERROR", 500) } else { ("INFO", 200) };
             text += &format!(
                 "{{\"ts\":{ts},\"service\":\"svc-{:03}\",\"level\":\"{level}\",\"user\":\"u{:06}\",\
                  \"ip\":\"10.{}.{}.{}\",\"method\":\"GET\",\"path\":\"/api/v1/items/{}\",\

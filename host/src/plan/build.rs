@@ -15,11 +15,11 @@ use crate::data::{SourceId, timestamp_type};
 use crate::diag::{Diagnostic, SourceFile};
 use crate::expr::{self, Compiled, SqlError, type_name};
 use crate::plugin::{ParserPlugin, PluginError, PluginVersion, RulePlugin};
-use crate::sinks::{self, SinkInput};
 use crate::rules::{
     AlertSettings, KeyedRule, KeyedSettings, MessageTemplate, RuleError, RulePlan, TemplateError,
     WhenRule,
 };
+use crate::sinks::{self, SinkInput};
 use crate::window::{Window, WindowSpec};
 
 /// Where plugins come from. The plan asks; the runtime loads.
@@ -148,8 +148,7 @@ impl Builder<'_> {
         let input = node.inputs.first()?;
         let source = self.done.get(input.node.0)?.as_ref()?;
         let NodeKind::Source(source_node) = &source.kind else { return None };
-        let (source_id, max_ahead_us) =
-            (source_node.id, source_node.config.watermark.max_ahead_us);
+        let (source_id, max_ahead_us) = (source_node.id, source_node.config.watermark.max_ahead_us);
         let version = self.load(&config.plugin)?;
         let plugin: Arc<ParserPlugin> = match version.parser(&config.config.to_string()) {
             Ok(plugin) => plugin,
@@ -170,7 +169,12 @@ impl Builder<'_> {
         };
         Some(PlanNode {
             name: node.name.clone(),
-            kind: NodeKind::Parser(ParserNode { source: source_id, plugin, event_time, max_ahead_us }),
+            kind: NodeKind::Parser(ParserNode {
+                source: source_id,
+                plugin,
+                event_time,
+                max_ahead_us,
+            }),
             inputs: node.inputs.clone(),
             schema,
             secondary: Some(rejects_schema()),
@@ -223,7 +227,9 @@ impl Builder<'_> {
         let select = config.select.as_ref().map(|columns| {
             let compiled: Vec<Named> = columns
                 .iter()
-                .filter_map(|(name, sql)| Some((name.clone(), self.sql(sql, &schema, expr::compile)?)))
+                .filter_map(|(name, sql)| {
+                    Some((name.clone(), self.sql(sql, &schema, expr::compile)?))
+                })
                 .collect();
             schema = schema_of(&compiled);
             compiled
@@ -257,7 +263,9 @@ impl Builder<'_> {
         let keys: Vec<Named> = config
             .group_by
             .iter()
-            .filter_map(|(name, sql)| Some((name.clone(), self.sql(sql, &input.schema, expr::compile)?)))
+            .filter_map(|(name, sql)| {
+                Some((name.clone(), self.sql(sql, &input.schema, expr::compile)?))
+            })
             .collect();
         let mut aggregates = Vec::with_capacity(config.aggregate.len());
         for (name, sql) in &config.aggregate {
@@ -277,7 +285,10 @@ impl Builder<'_> {
             allowed_lateness_us: config.allowed_lateness_us,
             key_names: keys.iter().map(|(name, _)| name.clone()).collect(),
             key_types: keys.iter().map(|(_, key)| key.data_type().clone()).collect(),
-            aggregates: aggregates.iter().map(|(name, call)| (name.clone(), call.spec.clone())).collect(),
+            aggregates: aggregates
+                .iter()
+                .map(|(name, call)| (name.clone(), call.spec.clone()))
+                .collect(),
         };
         let window = match Window::new(spec) {
             Ok(window) => Arc::new(window),
@@ -426,9 +437,12 @@ impl Builder<'_> {
     fn warn_about_state(&mut self, node: &GraphNode, config: &model::Rule) {
         if !config.key.is_empty() && config.state_ttl_us.is_none() {
             self.warnings.push(
-                Diagnostic::warning(format!("rule `{}` keeps the state of every key for ever", node.name))
-                    .at(node.span.clone())
-                    .help("set state_ttl = \"1 day\", or longer than a key may be silent"),
+                Diagnostic::warning(format!(
+                    "rule `{}` keeps the state of every key for ever",
+                    node.name
+                ))
+                .at(node.span.clone())
+                .help("set state_ttl = \"1 day\", or longer than a key may be silent"),
             );
         }
     }
@@ -449,9 +463,7 @@ impl Builder<'_> {
         let problems = sinks::check(&config, &inputs);
         for problem in &problems {
             self.problems.push(
-                Diagnostic::error(problem.to_string())
-                    .at(node.span.clone())
-                    .help(problem.remedy()),
+                Diagnostic::error(problem.to_string()).at(node.span.clone()).help(problem.remedy()),
             );
         }
         problems.is_empty().then(|| PlanNode {
@@ -477,9 +489,12 @@ impl Builder<'_> {
             };
             if let Some(difference) = difference(&first.schema, &next.schema) {
                 self.problems.push(
-                    Diagnostic::error(format!("the inputs of `{}` differ: {difference}", node.name))
-                        .at(edge.span.clone())
-                        .help("bring them to one shape with a [streams.*] `select` each"),
+                    Diagnostic::error(format!(
+                        "the inputs of `{}` differ: {difference}",
+                        node.name
+                    ))
+                    .at(edge.span.clone())
+                    .help("bring them to one shape with a [streams.*] `select` each"),
                 );
                 return None;
             }
@@ -582,7 +597,11 @@ impl Builder<'_> {
     }
 
     /// Compiles columns in order, each seeing those before it, and adds them to the schema.
-    fn chain(&mut self, columns: &[(String, Located<String>)], schema: &mut SchemaRef) -> Vec<Named> {
+    fn chain(
+        &mut self,
+        columns: &[(String, Located<String>)],
+        schema: &mut SchemaRef,
+    ) -> Vec<Named> {
         let mut compiled = Vec::with_capacity(columns.len());
         for (name, sql) in columns {
             if let Some(expression) = self.sql(sql, schema, expr::compile) {
@@ -686,12 +705,17 @@ impl Builder<'_> {
     /// A node that nobody reads does its work for nothing.
     fn warn_about_unread(&mut self) {
         for (index, node) in self.graph.iter().enumerate() {
-            let read = self.graph.iter().any(|other| other.inputs.iter().any(|edge| edge.node.0 == index));
+            let read =
+                self.graph.iter().any(|other| other.inputs.iter().any(|edge| edge.node.0 == index));
             if !read && !matches!(node.role, Role::Sink(_)) {
                 self.warnings.push(
-                    Diagnostic::warning(format!("nothing reads {} `{}`", node.role.word(), node.name))
-                        .at(node.span.clone())
-                        .help("add it to the `inputs` of a sink, or take it out"),
+                    Diagnostic::warning(format!(
+                        "nothing reads {} `{}`",
+                        node.role.word(),
+                        node.name
+                    ))
+                    .at(node.span.clone())
+                    .help("add it to the `inputs` of a sink, or take it out"),
                 );
             }
         }

@@ -57,7 +57,11 @@ fn details(node: &PlanNode) -> Vec<String> {
                 SourceKind::File(file) => {
                     let paths: Vec<String> =
                         file.paths.iter().map(|path| path.value.display().to_string()).collect();
-                    format!("file{}: {}", if file.follow { ", followed" } else { "" }, paths.join(", "))
+                    format!(
+                        "file{}: {}",
+                        if file.follow { ", followed" } else { "" },
+                        paths.join(", ")
+                    )
                 }
                 SourceKind::Directory(directory) => {
                     format!("directory: {}/{}", directory.path.value.display(), directory.pattern)

@@ -240,7 +240,11 @@ fn resolve_input(
     }
     if !target.ports().contains(&port) {
         return refuse(
-            format!("a {} has no output `{}`", target.word(), port.suffix().trim_start_matches('.')),
+            format!(
+                "a {} has no output `{}`",
+                target.word(),
+                port.suffix().trim_start_matches('.')
+            ),
             format!("read `{name}`"),
         );
     }
@@ -294,14 +298,18 @@ fn sort(
     if order.len() < drafts.len()
         && let Some(cycle) = find_cycle(&done, edges)
     {
-        let names: Vec<&str> = cycle.iter().filter_map(|&i| drafts.get(i)).map(|d| d.name).collect();
+        let names: Vec<&str> =
+            cycle.iter().filter_map(|&i| drafts.get(i)).map(|d| d.name).collect();
         let first = names.first().copied().unwrap_or_default();
         let span = cycle.first().and_then(|&i| drafts.get(i)).map_or(0..0, |d| d.span.clone());
         problems.push(
-            Diagnostic::error(format!("nodes read from each other in a circle: {} -> {first}", names.join(" -> ")))
-                .at(span)
-                .label("part of the circle")
-                .help("rows flow one way, from sources to sinks: take one of these inputs out"),
+            Diagnostic::error(format!(
+                "nodes read from each other in a circle: {} -> {first}",
+                names.join(" -> ")
+            ))
+            .at(span)
+            .label("part of the circle")
+            .help("rows flow one way, from sources to sinks: take one of these inputs out"),
         );
     }
     order
@@ -318,6 +326,10 @@ fn find_cycle(done: &[bool], edges: &[Vec<(usize, Port, Range<usize>)>]) -> Opti
             return Some(cycle);
         }
         path.push(at);
-        at = edges.get(at)?.iter().map(|edge| edge.0).find(|&from| done.get(from) == Some(&false))?;
+        at = edges
+            .get(at)?
+            .iter()
+            .map(|edge| edge.0)
+            .find(|&from| done.get(from) == Some(&false))?;
     }
 }

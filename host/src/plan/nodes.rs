@@ -33,7 +33,10 @@ impl Plan {
     /// # Panics
     /// Never for ids of this plan.
     pub fn node(&self, id: NodeId) -> &PlanNode {
-        #[expect(clippy::indexing_slicing, reason = "ids are made with the plan and never leave it")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "ids are made with the plan and never leave it"
+        )]
         &self.nodes[id.0]
     }
 

@@ -36,7 +36,8 @@ pub(super) fn bisect<O>(
         return Ok(parts);
     }
     // Depth first, first half first: what is pushed last is next.
-    let mut todo = vec![0..length];
+    let mut todo: Vec<std::ops::Range<usize>> = Vec::new();
+    todo.push(0..length);
     while let Some(range) = todo.pop() {
         let share = share(deadline_us, range.len(), length);
         let mut result = run(range.clone(), share)?;

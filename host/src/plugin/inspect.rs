@@ -94,10 +94,7 @@ pub fn inspect(
 /// Runs the samples that a plugin brings along.
 pub fn run_samples(version: &Arc<PluginVersion>) -> Vec<SampleResult> {
     let run = |sample: &Sample| {
-        let difference = match run_sample(version, sample) {
-            Ok(()) => None,
-            Err(difference) => Some(difference),
-        };
+        let difference = run_sample(version, sample).err();
         SampleResult { note: sample.note.clone(), difference }
     };
     version.descriptor().samples.iter().map(run).collect()

@@ -208,10 +208,11 @@ pub(super) fn join(schema: &SchemaRef, mut parts: Parts) -> Result<Joined, Strin
     if parts.outputs.is_empty() && parts.poison.is_empty() {
         return Ok((RecordBatch::new_empty(Arc::clone(schema)), None, Vec::new(), Vec::new()));
     }
-    if parts.poison.is_empty() && parts.outputs.len() == 1 {
-        if let Some((_, part)) = parts.outputs.pop() {
-            return Ok((part.rows, part.source, part.rejects, Vec::new()));
-        }
+    if parts.poison.is_empty()
+        && parts.outputs.len() == 1
+        && let Some((_, part)) = parts.outputs.pop()
+    {
+        return Ok((part.rows, part.source, part.rejects, Vec::new()));
     }
     let batches = parts.outputs.iter().map(|(_, part)| &part.rows);
     let rows = concat_batches(schema, batches).map_err(|error| error.to_string())?;

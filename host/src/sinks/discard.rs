@@ -234,7 +234,8 @@ mod tests {
         let base = || vec![(Some(1), 1.0, "x".to_owned()), (None, 2.0, String::new())];
         let sum = |rows: &[_]| checksum("n", &[batch(rows)]).1;
         let mut seen = std::collections::BTreeSet::from([sum(&base())]);
-        let changes: [fn(&mut Vec<(Option<i64>, f64, String)>); 5] = [
+        type Change = fn(&mut Vec<(Option<i64>, f64, String)>);
+        let changes: [Change; 5] = [
             |rows| rows[0].0 = Some(2),
             |rows| rows[0].0 = None,
             |rows| rows[1].1 = 2.0 + f64::EPSILON * 2.0,

@@ -128,7 +128,11 @@ fn boolean(array: &ArrayRef) -> Result<&BooleanArray, ArrowError> {
         .ok_or_else(|| ArrowError::CastError(format!("{} is no condition", array.data_type())))
 }
 
-pub(super) fn extend_with(batch: &RecordBatch, name: &str, array: ArrayRef) -> Result<RecordBatch, ArrowError> {
+pub(super) fn extend_with(
+    batch: &RecordBatch,
+    name: &str,
+    array: ArrayRef,
+) -> Result<RecordBatch, ArrowError> {
     let field = Arc::new(Field::new(name, array.data_type().clone(), true));
     let mut fields: Vec<Arc<Field>> = batch.schema().fields().iter().cloned().collect();
     let mut columns = batch.columns().to_vec();

@@ -33,9 +33,9 @@ pub fn compare(expected: &[Value], actual: &[Value]) -> Option<Mismatch> {
 
 fn fits(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
-        (Value::Object(expected), Value::Object(actual)) => expected
-            .iter()
-            .all(|(key, value)| fits(value, actual.get(key).unwrap_or(&Value::Null))),
+        (Value::Object(expected), Value::Object(actual)) => {
+            expected.iter().all(|(key, value)| fits(value, actual.get(key).unwrap_or(&Value::Null)))
+        }
         (Value::Array(expected), Value::Array(actual)) => {
             expected.len() == actual.len()
                 && expected.iter().zip(actual).all(|(expected, actual)| fits(expected, actual))

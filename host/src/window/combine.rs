@@ -371,10 +371,11 @@ impl SliceNumbers {
 
     #[inline]
     fn of_time(&mut self, slicing: &Slicing, time: i64) -> u32 {
-        if let Some((start, end, held)) = self.last {
-            if start <= time && time < end {
-                return held;
-            }
+        if let Some((start, end, held)) = self.last
+            && start <= time
+            && time < end
+        {
+            return held;
         }
         let start = slicing.slice_of(time);
         if slicing.last_end(start) < slicing.first_end(start) {

@@ -17,7 +17,6 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::cast_sign_loss,
-    clippy::cast_possible_truncation,
     reason = "ids index columns of this table, all as long as `hashes`; rows are checked at the top"
 )]
 

@@ -4,11 +4,7 @@
 //! bytes), larger results by stable key hash, which costs far less. Sessions are ordered by end
 //! and start first. Rows with the same key (count windows) keep their order.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "positions are those of the ids they came from; a bucket has 16 bits"
-)]
+#![expect(clippy::indexing_slicing, reason = "positions are those of the ids they came from")]
 
 use std::cmp::Ordering;
 

@@ -118,7 +118,7 @@ impl Read {
         for empty in window.aggregates() {
             let width = empty.state(&[])?.len();
             let state = columns.get(at..at + width).ok_or_else(wrong)?;
-            aggregates.push(empty.from_state(state)?);
+            aggregates.push(empty.restored(state)?);
             at += width;
         }
         Ok(Self {

@@ -1,4 +1,5 @@
 //! The rule of the README: alerts when a value falls far below the one before.
+#![cfg(target_arch = "wasm32")]
 
 use millstream_sdk::prelude::*;
 

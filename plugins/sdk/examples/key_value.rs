@@ -1,4 +1,5 @@
 //! The parser of the README: `level=warn took=12.5` to columns.
+#![cfg(target_arch = "wasm32")]
 
 use millstream_sdk::prelude::*;
 

@@ -15,6 +15,9 @@ pub(super) const MAX_DURATION_US: i64 = 100 * 365 * 86_400 * 1_000_000;
 /// A million million bytes: larger sizes are typing errors.
 pub(super) const MAX_SIZE: u64 = 1 << 40;
 
+/// Columns by name, each with its SQL.
+type NamedSql = Vec<(String, Located<String>)>;
+
 /// Where problems go and what paths are relative to.
 pub(super) struct Context<'a> {
     pub file: &'a SourceFile,
@@ -364,10 +367,7 @@ impl Context<'_> {
     }
 
     /// Collects columns given by name or by SQL. A name becomes a quoted SQL identifier.
-    pub fn named_columns(
-        &mut self,
-        key: Key<Columns>,
-    ) -> Option<Option<Vec<(String, Located<String>)>>> {
+    pub fn named_columns(&mut self, key: Key<Columns>) -> Option<Option<NamedSql>> {
         let Some(field) = key else { return Some(None) };
         let span = field.span;
         match field.value? {
@@ -401,7 +401,7 @@ impl Context<'_> {
                     limits: model::Limits::default(),
                 });
             }
-            wire::Plugin::Table(table) => table,
+            wire::Plugin::Table(table) => *table,
         };
         let owner = owner.inner("plugin", &span);
         let spans = [

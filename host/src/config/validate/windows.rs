@@ -14,6 +14,9 @@ const MAX_OVERLAP: i64 = 10_000;
 const KINDS: &str = "tumbling = \"1 minute\", sliding = { size = \"5 minutes\", slide = \"1 minute\" }, \
                      session = { gap = \"30 minutes\" }, count = 100, global = true";
 
+/// Column names and where they stand.
+type Names = Vec<(String, Range<usize>)>;
+
 impl Context<'_> {
     pub fn stream(&mut self, typed: wire::Stream, owner: &Owner) -> Option<model::Stream> {
         let inputs = self.inputs(typed.input, typed.inputs, owner);
@@ -158,7 +161,7 @@ impl Context<'_> {
     }
 
     /// Groups, aggregates and derived columns stand side by side in the result.
-    fn unique_columns(&mut self, groups: &[(&str, Vec<(String, Range<usize>)>)]) -> Option<()> {
+    fn unique_columns(&mut self, groups: &[(&str, Names)]) -> Option<()> {
         let mut seen: Vec<(&str, &str)> = Vec::new();
         let mut unique = Some(());
         for (table, columns) in groups {

@@ -37,7 +37,7 @@ pub(in crate::config) enum Plugin {
     #[serde(rename = "$text")]
     Name(String),
     #[serde(rename = "$table")]
-    Table(PluginTable),
+    Table(Box<PluginTable>),
 }
 
 /// A plugin by path or name, with what it must be and what it may use.

@@ -305,7 +305,8 @@ fn restore_after_a_close() {
 
 #[test]
 fn restore_refuses_what_does_not_fit() {
-    let cases: [(&str, fn(&Path), &str); 3] = [
+    type Case = (&'static str, fn(&Path), &'static str);
+    let cases: [Case; 3] = [
         (
             "shorter",
             |folder| fs::write(folder.join(".part-00002.jsonl.tmp"), "{").unwrap(),

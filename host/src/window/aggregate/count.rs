@@ -69,7 +69,7 @@ impl Aggregate for Count {
         Ok(vec![Arc::new(Int64Array::from_iter_values(counts))])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let counts: &Int64Array = column(columns, 0)?;
         Ok(Box::new(Self { counts: counts.values().to_vec(), result: self.result.clone() }))
     }

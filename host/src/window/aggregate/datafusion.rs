@@ -205,7 +205,7 @@ impl Aggregate for Sketch {
         Ok(columns)
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let mut made = self.empty();
         let expected = self.recipe.state_fields.len();
         let found = columns.len();

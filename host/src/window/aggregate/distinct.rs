@@ -273,7 +273,7 @@ impl Aggregate for Distinct {
         Ok(vec![lists(&self.kind.data_type(), self.kind, &lengths, values)?])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let lists: &ListArray = column(columns, 0)?;
         let mut made = Self::empty(self.finish, self.kind, self.result.clone());
         made.resize_to(lists.len());

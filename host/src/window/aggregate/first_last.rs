@@ -150,7 +150,7 @@ impl Aggregate for Edge {
         Ok(vec![part(|p| p.0), part(|p| p.1), part(|p| p.2), values])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let times: &Int64Array = column(columns, 0)?;
         let partitions: &Int64Array = column(columns, 1)?;
         let positions: &Int64Array = column(columns, 2)?;

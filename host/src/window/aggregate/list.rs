@@ -152,7 +152,7 @@ impl Aggregate for List {
         ])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let mut made = Self::empty(self.kind, self.result.clone());
         let parts =
             (0..3).map(|i| column::<ListArray>(columns, i)).collect::<Result<Vec<_>, _>>()?;

@@ -99,7 +99,7 @@ impl Aggregate for WordExtreme {
         Ok(vec![Arc::new(words)])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let words: &Int64Array = column(columns, 0)?;
         let mut made = Self::new(self.most, self.kind, self.result.clone());
         made.words = words.iter().map(|w| w.unwrap_or(self.neutral())).collect();
@@ -196,7 +196,7 @@ impl Aggregate for BytesExtreme {
         Ok(vec![Arc::new(values)])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let values: &BinaryArray = column(columns, 0)?;
         let mut made = Self::new(self.most, self.kind, self.result.clone());
         made.values = values.iter().map(|v| v.map(Into::into)).collect();

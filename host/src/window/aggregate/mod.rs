@@ -87,7 +87,7 @@ pub(crate) trait Aggregate: Any + Debug + Send + Sync {
     ///
     /// # Errors
     /// When the columns are not those of this function and version.
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError>;
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError>;
 
     /// Empties these groups, so that their numbers can be used again.
     fn clear(&mut self, groups: &[u32]);
@@ -105,7 +105,7 @@ pub(crate) trait Aggregate: Any + Debug + Send + Sync {
     /// # Errors
     /// As `state` and `merge`.
     fn merge_within(&mut self, from: u32, into: u32) -> Result<(), WindowError> {
-        let moved = self.from_state(&self.state(&[from])?)?;
+        let moved = self.restored(&self.state(&[from])?)?;
         self.merge(moved.as_ref(), &[0], &[into])?;
         self.clear(&[from]);
         Ok(())

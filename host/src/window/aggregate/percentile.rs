@@ -137,7 +137,7 @@ impl Aggregate for Percentile {
         Ok(vec![lists(&DataType::Int64, Kind::Int, &lengths, words)?])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let lists: &ListArray = column(columns, 0)?;
         let mut made = Self::new(self.share, self.median, self.kind, self.result.clone());
         for list in lists.iter() {

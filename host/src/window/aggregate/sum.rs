@@ -94,7 +94,7 @@ impl Aggregate for IntSum {
         Ok(vec![Arc::new(sums.with_precision_and_scale(38, 0)?)])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let sums: &Decimal128Array = column(columns, 0)?;
         Ok(Box::new(Self {
             sums: sums.iter().map(Option::unwrap_or_default).collect(),
@@ -186,7 +186,7 @@ impl Aggregate for FloatSum {
         Ok(vec![Arc::new(sums)])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let sums: &Float64Array = column(columns, 0)?;
         Ok(Box::new(Self {
             sums: sums.iter().map(Option::unwrap_or_default).collect(),
@@ -283,7 +283,7 @@ impl Aggregate for Avg {
         ])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let sums: &Float64Array = column(columns, 0)?;
         let counts: &Int64Array = column(columns, 1)?;
         Ok(Box::new(Self {

@@ -136,7 +136,7 @@ impl Aggregate for Variance {
         Ok(vec![Arc::new(Int64Array::from_iter_values(counts)), of(|m| m.mean), of(|m| m.squares)])
     }
 
-    fn from_state(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
+    fn restored(&self, columns: &[ArrayRef]) -> Result<Box<dyn Aggregate>, WindowError> {
         let counts: &Int64Array = column(columns, 0)?;
         let means: &Float64Array = column(columns, 1)?;
         let squares: &Float64Array = column(columns, 2)?;

@@ -141,7 +141,7 @@ fn ours(spec: &AggregateSpec, batches: &Batches) -> Vec<ScalarValue> {
             values(&spec.argument_types[0], &batch.iter().map(|row| row.1).collect::<Vec<_>>());
         let passes: BooleanArray = batch.iter().map(|row| row.2).collect();
         let positions: Vec<i64> = (position..).take(batch.len()).collect();
-        position += batch.len() as i64;
+        position += i64::try_from(batch.len()).unwrap();
         let zeros = vec![0; batch.len()];
         let order = RowOrder { time: &zeros, partition: &zeros, position: &positions };
         partial.update(&groups, &[column], Some(&passes), order).unwrap();
@@ -152,7 +152,7 @@ fn ours(spec: &AggregateSpec, batches: &Batches) -> Vec<ScalarValue> {
                 state.merge(partial.as_ref(), &[group], &[group]).unwrap();
             }
         } else {
-            let read = partial.from_state(&partial.state(&all).unwrap()).unwrap();
+            let read = partial.restored(&partial.state(&all).unwrap()).unwrap();
             state.merge(read.as_ref(), &all, &all).unwrap();
         }
     }
@@ -160,10 +160,10 @@ fn ours(spec: &AggregateSpec, batches: &Batches) -> Vec<ScalarValue> {
     let first = state.evaluate(&all).unwrap();
     assert_eq!(&first, &state.evaluate(&all).unwrap());
     assert_eq!(first.data_type(), &spec.result_type);
-    let read = state.from_state(&state.state(&[2, 0, 1]).unwrap()).unwrap();
+    let read = state.restored(&state.state(&[2, 0, 1]).unwrap()).unwrap();
     assert_eq!(&read.evaluate(&[1, 2, 0]).unwrap(), &first);
     // A cleared group is like new, the others stay.
-    let mut cleared = state.from_state(&state.state(&all).unwrap()).unwrap();
+    let mut cleared = state.restored(&state.state(&all).unwrap()).unwrap();
     cleared.clear(&[1]);
     let mut fresh = empty.fresh();
     fresh.resize(1);
@@ -171,9 +171,9 @@ fn ours(spec: &AggregateSpec, batches: &Batches) -> Vec<ScalarValue> {
     assert_eq!(&after.slice(1, 1), &fresh.evaluate(&[0]).unwrap());
     assert_eq!(&after.slice(2, 1), &first.slice(2, 1));
     // Merging within is merging.
-    let mut within = state.from_state(&state.state(&all).unwrap()).unwrap();
+    let mut within = state.restored(&state.state(&all).unwrap()).unwrap();
     within.merge_within(0, 1).unwrap();
-    let mut across = state.from_state(&state.state(&all).unwrap()).unwrap();
+    let mut across = state.restored(&state.state(&all).unwrap()).unwrap();
     across.merge(state.as_ref(), &[0], &[1]).unwrap();
     let at =
         |a: &dyn Aggregate| ScalarValue::try_from_array(&a.evaluate(&[1]).unwrap(), 0).unwrap();

@@ -1,5 +1,11 @@
 //! The scanner against a complete JSON parser, on generated and on damaged documents.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "in a test a missing value is a failure"
+)]
+
 use millstream_parser_json::Json;
 use millstream_sdk::parser::ParserHost;
 use millstream_sdk::testing::{Parsed, parse_with};

@@ -1,5 +1,7 @@
 //! Tables of lines and what becomes of them.
 
+#![expect(clippy::indexing_slicing, reason = "in a test a missing value is a failure")]
+
 use millstream_parser_nginx::Nginx;
 use millstream_sdk::Fault;
 use millstream_sdk::testing::{check_parser, parse};
