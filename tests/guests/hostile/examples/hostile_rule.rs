@@ -3,6 +3,8 @@
 //! Each row gets an entry "<count>:<text>" with the attributes `count` and `seen`: how many earlier
 //! rows of the key it could look at, of at most two.
 
+#![cfg(target_arch = "wasm32")]
+
 wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "rule-plugin" });
 
 use exports::millstream::plugin::meta::{self, Descriptor, Sample};

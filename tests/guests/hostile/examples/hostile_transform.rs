@@ -1,5 +1,7 @@
 //! A transform that does what the first text column of each row says.
 
+#![cfg(target_arch = "wasm32")]
+
 wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "transform-plugin" });
 
 use exports::millstream::plugin::meta::{self, Descriptor, RejectCode, Sample};
