@@ -54,7 +54,7 @@ pub fn run(options: &Options) -> Exit {
     match engine {
         Ok(engine) => drive(engine, options, &loaded, &signals),
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", with_causes(&error));
             if let Some(help) = error.help() {
                 eprintln!("  = help: {help}");
             }
@@ -74,7 +74,7 @@ fn drive(mut engine: Engine, options: &Options, loaded: &Loaded, signals: &Signa
         Ok(()) => Exit::Done,
         Err(error) if error.output_closed() => Exit::Done,
         Err(error) => {
-            eprintln!("error: pipeline {} stopped: {error}", loaded.plan.name);
+            eprintln!("error: pipeline {} stopped: {}", loaded.plan.name, with_causes(&error));
             if let Some(help) = error.help() {
                 eprintln!("  = help: {help}");
             }
@@ -88,6 +88,21 @@ fn drive(mut engine: Engine, options: &Options, loaded: &Loaded, signals: &Signa
         eprint!("\n{summary}");
     }
     exit
+}
+
+/// Returns an error's message followed by those of its causes that it does not already tell.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let message = next.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = next.source();
+    }
+    text
 }
 
 /// Why a pipeline cannot start.

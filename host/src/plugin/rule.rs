@@ -189,7 +189,9 @@ fn check_plan(
             column: super::log::clean(&column),
         })?);
     }
-    if history_columns.is_empty() {
+    if plan.history == 0 {
+        history_columns.clear();
+    } else if history_columns.is_empty() {
         history_columns = (0..names.len()).collect();
     }
     Ok(RulePlan { attributes, history: plan.history, history_columns })
