@@ -7,7 +7,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::column::{Column, List, Value, check_schema};
 use super::error::EncodeError;
 use super::plain::{hex_digit, write_binary, write_finite, write_integer};
-use super::timestamp::write_timestamp;
+use crate::time::write_timestamp;
 
 /// A column with the same text in every row, put before the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,6 @@ mod error;
 mod json;
 mod plain;
 mod table;
-mod timestamp;
 
 #[cfg(test)]
 mod tests;
@@ -34,4 +33,3 @@ pub use csv::CsvEncoder;
 pub use error::EncodeError;
 pub use json::{JsonEncoder, Tag, row_json, write_json_string};
 pub use table::{TableStyle, write_table};
-pub use timestamp::write_timestamp;

@@ -2,7 +2,7 @@
 
 use super::column::Value;
 use super::json::write_json_list;
-use super::timestamp::write_timestamp;
+use crate::time::write_timestamp;
 
 /// Appends a cell without quotes; null is nothing.
 pub(super) fn write_plain(out: &mut Vec<u8>, value: Value<'_>) {

@@ -9,6 +9,7 @@ use super::settings::{Format, Settings, SettingsError};
 use super::timeline::{Delay, Event, Timeline};
 use super::truth::Truth;
 use super::{access_log, user_events};
+use crate::config::units::parse_duration_us;
 
 /// A stream of rows.
 #[derive(Debug)]
@@ -44,8 +45,8 @@ impl Generator {
             }
             // A thousand rows a second, whatever the rate.
             if let (None, Some(duration)) = (plan.rows, &settings.duration) {
-                plan.rows = super::units::duration_us(duration)
-                    .and_then(|us| u64::try_from(us / 1000).ok());
+                plan.rows =
+                    parse_duration_us(duration).ok().and_then(|us| u64::try_from(us / 1000).ok());
             }
             Kind::RecordJ(RecordJ::new(
                 settings.seed.unwrap_or(record_j::SEED),

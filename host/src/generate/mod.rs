@@ -8,7 +8,6 @@
 //! knows afterwards what it put in ([`Truth`]).
 
 mod access_log;
-mod calendar;
 mod cast;
 mod fields;
 mod generator;
@@ -19,7 +18,6 @@ mod service_json;
 mod settings;
 mod timeline;
 mod truth;
-mod units;
 mod user_events;
 pub(crate) mod write;
 

@@ -3,7 +3,8 @@
 use super::cast::{to_f64, to_i64};
 use super::random::threshold;
 use super::settings::{Format, Incident, IncidentKind, Incidents, Settings, SettingsError};
-use super::units;
+use crate::config::units::parse_duration_us;
+use crate::time::parse_timestamp_us;
 
 /// Where the event time starts by default.
 const DEFAULT_START: &str = "2025-09-12T12:00:00Z";
@@ -50,7 +51,7 @@ pub(super) struct PlannedIncident {
 impl Plan {
     pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let start = settings.start.as_deref().unwrap_or(DEFAULT_START);
-        let start_us = units::time_us(start).ok_or_else(|| SettingsError::Value {
+        let start_us = parse_timestamp_us(start).map_err(|_| SettingsError::Value {
             field: "start",
             value: start.into(),
             expected: "a time such as \"2025-09-12T12:00:00Z\"",
@@ -231,7 +232,7 @@ fn positive(field: &'static str, value: u32) -> Result<u32, SettingsError> {
 }
 
 fn duration(field: &'static str, text: &str) -> Result<i64, SettingsError> {
-    units::duration_us(text).ok_or_else(|| SettingsError::Value {
+    parse_duration_us(text).map_err(|_| SettingsError::Value {
         field,
         value: text.into(),
         expected: "a duration such as \"10 minutes\" or \"250ms\"",

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::units;
 use super::*;
 use crate::hash;
+use crate::time::parse_timestamp_us;
 
 fn settings(format: Format) -> Settings {
     Settings { format, rows: Some(20_000), ..Settings::default() }
@@ -24,7 +24,7 @@ fn json_rows(text: &str) -> Vec<Value> {
 }
 
 fn time_us(row: &Value, column: &str) -> i64 {
-    units::time_us(row[column].as_str().unwrap()).unwrap()
+    parse_timestamp_us(row[column].as_str().unwrap()).unwrap()
 }
 
 fn truth<'a>(list: &'a [Truth], kind: &str) -> &'a Truth {
@@ -32,7 +32,7 @@ fn truth<'a>(list: &'a [Truth], kind: &str) -> &'a Truth {
 }
 
 fn is_in(time_us: i64, truth: &Truth) -> bool {
-    let bound = |text: &str| units::time_us(text).unwrap();
+    let bound = |text: &str| parse_timestamp_us(text).unwrap();
     // Rows show milliseconds, incidents start at microseconds.
     (bound(&truth.start) / 1000 * 1000..bound(&truth.end)).contains(&time_us)
 }

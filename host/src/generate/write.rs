@@ -1,6 +1,6 @@
 //! Numbers and times as bytes, without the formatting machinery.
 
-use super::calendar;
+use crate::time::civil_from_days;
 
 /// Appends a number.
 #[inline]
@@ -102,18 +102,20 @@ pub(crate) fn access_log_time(out: &mut Vec<u8>, time_us: i64) {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let time = Time::of(time_us);
-    padded::<2>(out, time.date.day);
+    padded::<2>(out, time.day);
     out.push(b'/');
-    out.extend_from_slice(super::random::nth(&MONTHS, time.date.month - 1).as_bytes());
+    out.extend_from_slice(super::random::nth(&MONTHS, time.month - 1).as_bytes());
     out.push(b'/');
-    padded::<4>(out, u64::try_from(time.date.year).unwrap_or(0));
+    padded::<4>(out, u64::try_from(time.year).unwrap_or(0));
     out.push(b':');
     time.clock(out);
     out.extend_from_slice(b" +0000");
 }
 
 struct Time {
-    date: calendar::Date,
+    year: i64,
+    month: u64,
+    day: u64,
     second_of_day: u64,
     micros: u64,
 }
@@ -121,22 +123,25 @@ struct Time {
 impl Time {
     fn of(time_us: i64) -> Self {
         let seconds = time_us.div_euclid(1_000_000);
+        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
         Self {
-            date: calendar::date(seconds.div_euclid(86_400)),
+            year,
+            month: u64::try_from(month).unwrap_or(1),
+            day: u64::try_from(day).unwrap_or(1),
             second_of_day: u64::try_from(seconds.rem_euclid(86_400)).unwrap_or(0),
             micros: u64::try_from(time_us.rem_euclid(1_000_000)).unwrap_or(0),
         }
     }
 
     fn rfc3339_seconds(&self, out: &mut Vec<u8>) {
-        if self.date.year < 0 {
+        if self.year < 0 {
             out.push(b'-');
         }
-        at_least::<4>(out, self.date.year.unsigned_abs());
+        at_least::<4>(out, self.year.unsigned_abs());
         out.push(b'-');
-        padded::<2>(out, self.date.month);
+        padded::<2>(out, self.month);
         out.push(b'-');
-        padded::<2>(out, self.date.day);
+        padded::<2>(out, self.day);
         out.push(b'T');
         self.clock(out);
     }

@@ -7,9 +7,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use chrono::{DateTime, SecondsFormat};
 
 use crate::data::timestamp_type;
+use crate::time::format_timestamp_us;
 
 /// Returns true for types that `:.N` works on.
 pub(super) fn can_have_precision(data_type: &DataType) -> bool {
@@ -48,7 +48,7 @@ impl<'a> Formatter<'a> {
             Self::Time(array) if array.is_null(row) => out.write_str("null"),
             Self::Double(array, Some(digits)) => write!(out, "{:.*}", *digits, array.value(row)),
             Self::Double(array, None) => double(array.value(row), out),
-            Self::Time(array) => time(array.value(row), out),
+            Self::Time(array) => out.write_str(&format_timestamp_us(array.value(row))),
             Self::Other(array, formatter) if row < array.len() => {
                 write!(out, "{}", formatter.value(row))
             }
@@ -64,13 +64,5 @@ fn double(value: f64, out: &mut impl Write) -> fmt::Result {
         write!(out, "{value}")
     } else {
         write!(out, "{value:e}")
-    }
-}
-
-/// Writes `2025-09-12T12:01:00Z`, with as many digits of a second as are needed.
-fn time(micros: i64, out: &mut impl Write) -> fmt::Result {
-    match DateTime::from_timestamp_micros(micros) {
-        Some(time) => out.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-        None => write!(out, "{micros}"),
     }
 }

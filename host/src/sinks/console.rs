@@ -14,7 +14,8 @@ use super::file::{Encoders, SPILL_BYTES};
 use super::{CommitInfo, Delivery, Sink, SinkError, SinkInput, SinkSummary};
 use crate::config::model::{self, ConsoleFormat, FileFormat, OutputMode};
 use crate::data::NO_TIME;
-use crate::encode::{TableStyle, write_table, write_timestamp};
+use crate::encode::{TableStyle, write_table};
+use crate::time::write_timestamp;
 
 /// What messages call the console.
 const TARGET: &str = "standard output";

@@ -1,9 +1,6 @@
-//! Timestamps as text: RFC 3339 in, RFC 3339 out.
-//!
-//! All time is microseconds since the Unix epoch, UTC, proleptic Gregorian. Every `i64` has a
-//! text and every text written here is read back as the same number. No clock is read here.
+//! Reading RFC 3339.
 
-use std::fmt::Write as _;
+use super::calendar::{days_from_civil, days_in_month};
 
 const US_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -36,41 +33,6 @@ pub fn parse_timestamp_us(text: &str) -> Result<i64, TimestampError> {
     let mut scan = Scan { rest: text.trim().as_bytes() };
     let parts = scan.timestamp().ok_or_else(|| TimestampError::Shape { text: text.to_string() })?;
     parts.to_us().map_err(|part| TimestampError::Range { part, text: text.to_string() })
-}
-
-/// Returns a time as RFC 3339 text in UTC, such as `2025-09-12T11:59:33.334Z`.
-///
-/// The fraction has no, 3 or 6 digits, as many as are needed. Years outside 0 to 9999 carry a
-/// sign, as ISO 8601 has it: `+10000-01-01T00:00:00Z`.
-pub fn format_timestamp_us(us: i64) -> String {
-    let mut out = String::with_capacity(27);
-    write_timestamp_us(&mut out, us);
-    out
-}
-
-/// Appends what `format_timestamp_us` returns.
-pub fn write_timestamp_us(out: &mut String, us: i64) {
-    let seconds = us.div_euclid(US_PER_SECOND);
-    let fraction = us.rem_euclid(US_PER_SECOND);
-    let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY);
-    let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
-    let (hour, minute, second) =
-        (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-    // Writing to a String cannot fail.
-    let _ = if (0..=9999).contains(&year) {
-        write!(out, "{year:04}")
-    } else {
-        write!(out, "{year:+05}")
-    };
-    let _ = write!(out, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
-    if fraction != 0 {
-        let _ = if fraction % 1000 == 0 {
-            write!(out, ".{:03}", fraction / 1000)
-        } else {
-            write!(out, ".{fraction:06}")
-        };
-    }
-    out.push('Z');
 }
 
 /// The numbers of a timestamp as written.
@@ -107,45 +69,6 @@ impl Parts {
 
 fn within(value: i64, low: i64, high: i64, part: &'static str) -> Result<(), &'static str> {
     if (low..=high).contains(&value) { Ok(()) } else { Err(part) }
-}
-
-fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-fn days_in_month(year: i64, month: i64) -> i64 {
-    match month {
-        4 | 6 | 9 | 11 => 30,
-        2 if is_leap(year) => 29,
-        2 => 28,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01. Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms":
-/// years begin in March, so that the leap day is the last day of the year; eras are 400 years.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// The inverse of `days_from_civil`: year, month, day.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
 }
 
 /// Reads a timestamp from the front of a text; `None` means "not shaped like one".
@@ -260,6 +183,7 @@ impl Scan<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::format_timestamp_us;
 
     #[test]
     fn reads_rfc_3339_and_naive_times() {
@@ -307,22 +231,6 @@ mod tests {
                 parse_timestamp_us(text),
                 Err(TimestampError::Range { part, text: text.into() })
             );
-        }
-    }
-
-    #[test]
-    fn writes_as_many_digits_as_needed() {
-        let cases = [
-            (0, "1970-01-01T00:00:00Z"),
-            (-1, "1969-12-31T23:59:59.999999Z"),
-            (1_757_678_373_334_000, "2025-09-12T11:59:33.334Z"),
-            (1_757_678_373_000_001, "2025-09-12T11:59:33.000001Z"),
-            (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
-            (253_402_300_800_000_000, "+10000-01-01T00:00:00Z"),
-            (-62_198_755_200_000_000, "-0001-01-01T00:00:00Z"),
-        ];
-        for (us, text) in cases {
-            assert_eq!(format_timestamp_us(us), text);
         }
     }
 
