@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -64,19 +64,12 @@ pub fn data(name: &str) -> Option<PathBuf> {
 /// A pipeline run with a file sink on each named output.
 pub struct Run {
     pub rows: BTreeMap<String, Rows>,
-    pub output: Output,
 }
 
 impl Run {
     /// Rows of an output; none when it wrote nothing.
     pub fn rows(&self, name: &str) -> &[Value] {
         self.rows.get(name).map_or(&[], Vec::as_slice)
-    }
-
-    pub fn summary(&self) -> Value {
-        let text = String::from_utf8_lossy(&self.output.stderr);
-        let line = text.lines().rev().find(|line| line.starts_with('{'));
-        serde_json::from_str(line.unwrap_or_else(|| panic!("no summary in {text}"))).expect("json")
     }
 }
 
@@ -115,7 +108,7 @@ pub fn run(text: &str, outputs: &[&str], sets: &[String]) -> Run {
             ((*name).to_owned(), rows)
         })
         .collect();
-    Run { rows, output }
+    Run { rows }
 }
 
 /// Reads a pipeline of `tests/pipelines`.
@@ -130,13 +123,6 @@ pub fn set(key: &str, value: impl std::fmt::Display) -> String {
 pub fn read_jsonl(path: &Path) -> Rows {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
-}
-
-/// Sorts rows by their text, for outputs whose order means nothing.
-pub fn sorted(rows: &[Value]) -> Rows {
-    let mut rows = rows.to_vec();
-    rows.sort_by_key(Value::to_string);
-    rows
 }
 
 /// Compares rows as tables: the same rows in any order, found by the columns that `is_key` picks.

@@ -1,4 +1,4 @@
-//! A plugin written, built and used outside this repository, as `plugins/README.md` says.
+//! Plugins written, built and used outside this repository, as `plugins/README.md` says.
 
 use std::fs;
 use std::path::Path;
@@ -6,60 +6,69 @@ use std::process::Command;
 
 use crate::support::{millstream, root};
 
-/// Returns the first block of a kind in plugins/README.md below a heading.
-fn listing(heading: &str, kind: &str) -> String {
+/// Returns the n-th block of a kind in plugins/README.md below a heading.
+fn listing(heading: &str, kind: &str, n: usize) -> String {
     let text = fs::read_to_string(root().join("plugins/README.md")).expect("plugins/README.md");
-    let after = text.split_once(heading).unwrap_or_else(|| panic!("no heading {heading}")).1;
+    let heading = format!("\n## {heading}\n");
+    let after = text.split_once(&heading).unwrap_or_else(|| panic!("no heading {heading}")).1;
     let fence = format!("```{kind}\n");
-    let block = after.split_once(&fence).unwrap_or_else(|| panic!("no {kind} block")).1;
+    let block = after.split(&fence).nth(n + 1).unwrap_or_else(|| panic!("no {kind} block"));
     block.split_once("```").expect("its end").0.to_owned()
 }
 
-/// Builds a plugin crate in a temporary folder and returns the folder.
-fn build(name: &str, source: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("temporary folder");
-    let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
-         [lib]\ncrate-type = [\"cdylib\"]\n\n\
-         [dependencies]\nmillstream-sdk = {{ path = \"{}\" }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n\n\
-         [workspace]\n",
-        root().join("plugins/sdk").display()
-    );
-    fs::write(folder.path().join("Cargo.toml"), manifest).expect("manifest");
-    // The versions that this repository has tested with.
-    fs::copy(root().join("Cargo.lock"), folder.path().join("Cargo.lock")).expect("lock file");
-    fs::create_dir(folder.path().join("src")).expect("src");
-    fs::write(folder.path().join("src/lib.rs"), source).expect("source");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--target", "wasm32-unknown-unknown", "--quiet"])
-        .current_dir(folder.path())
-        .env("CARGO_TARGET_DIR", folder.path().join("target"))
-        .env_remove("RUSTFLAGS")
-        .status()
-        .expect("start cargo");
-    assert!(status.success(), "the plugin of plugins/README.md does not build");
-    folder
+/// Writes a file and the folders above it.
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("folder");
+    fs::write(path, text).expect("file");
 }
 
-fn wasm(folder: &Path, name: &str) -> String {
-    let file = format!("target/wasm32-unknown-unknown/release/{name}.wasm");
-    folder.join(file).display().to_string()
+/// The listings are the SDK's examples, which the workspace builds, lints and tests.
+#[test]
+fn the_listings_are_the_examples() {
+    for (heading, name) in [("A parser", "key_value"), ("A rule", "flood")] {
+        let example = root().join("plugins/sdk/examples").join(name).with_extension("rs");
+        let example = fs::read_to_string(example).expect("example");
+        assert_eq!(listing(heading, "rust", 0), example, "{name}");
+    }
 }
 
 #[test]
 fn a_parser_and_a_rule_from_outside_run() {
-    let parser = build("key_value", &listing("A parser", "rust"));
-    let rule = build("flood", &listing("A rule", "rust"));
     let folder = tempfile::tempdir().expect("temporary folder");
-    let pipeline = listing("In a pipeline file", "toml")
-        .replace("KEY_VALUE_WASM", &wasm(parser.path(), "key_value"))
-        .replace("FLOOD_WASM", &wasm(rule.path(), "flood"));
-    let file = folder.path().join("pipeline.toml");
-    fs::write(&file, pipeline).expect("pipeline");
-    fs::write(folder.path().join("input.log"), listing("Input", "text")).expect("input");
-    let output = millstream().arg("run").arg("-q").arg(&file).output().expect("start millstream");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let alerts = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(alerts.lines().count(), 1, "{alerts}");
-    assert!(alerts.contains("\"rule\":\"flood\""), "{alerts}");
+    let folder = folder.path();
+    let sdk = root().join("plugins/sdk").display().to_string();
+    let manifest = listing("Two crates", "toml", 1).replace("../../millstream/plugins/sdk", &sdk);
+    assert!(manifest.contains(&sdk), "{manifest}");
+    write(folder, "Cargo.toml", &listing("Two crates", "toml", 0));
+    write(folder, "key_value/Cargo.toml", &manifest);
+    write(folder, "flood/Cargo.toml", &manifest.replace("key_value", "flood"));
+    write(folder, "key_value/src/lib.rs", &listing("A parser", "rust", 0));
+    write(folder, "flood/src/lib.rs", &listing("A rule", "rust", 0));
+    // The versions that this repository has tested with, which are on this machine already.
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).expect("lock file");
+    // Outside the temporary folder, so that the next run finds the SDK built.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("third-party");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--target", "wasm32-unknown-unknown", "--offline", "--quiet"])
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTFLAGS")
+        .output()
+        .expect("start cargo");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    for name in ["key_value", "flood"] {
+        let wasm = format!("wasm32-unknown-unknown/release/{name}.wasm");
+        write(folder, &format!("target/{wasm}"), "");
+        fs::copy(target.join(&wasm), folder.join("target").join(&wasm)).expect("plugin");
+    }
+    write(folder, "pipeline.toml", &listing("In a pipeline file", "toml", 0));
+    write(folder, "input.log", &listing("Input", "text", 0));
+    let mut command = millstream();
+    command.current_dir(folder).args(["run", "--summary-json", "pipeline.toml"]);
+    let output = command.output().expect("start millstream");
+    let summary = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{summary}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), listing("Output", "text", 0));
+    assert!(summary.contains("\"bad_number\":1"), "{summary}");
 }

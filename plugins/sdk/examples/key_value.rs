@@ -1,10 +1,11 @@
-//! The parser of the README: `level=warn took=12.5` to columns.
-#![cfg(target_arch = "wasm32")]
+//! A parser of records like `at=1757678400000 user=Ada took=12.5`.
 
 use millstream_sdk::prelude::*;
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Config {
+    /// Makes users lower-case.
     #[serde(default)]
     lower: bool,
 }
@@ -16,8 +17,10 @@ impl Parser for KeyValue {
     const SUMMARY: &'static str = "key=value pairs separated by spaces";
     const CONFIG_SCHEMA: &'static str =
         r#"{"type": "object", "properties": {"lower": {"type": "boolean"}}}"#;
-    const REJECTS: &'static [RejectCode] =
-        &[RejectCode::new("bad_record", "not UTF-8, or `took` is no number")];
+    const REJECTS: &'static [RejectCode] = &[
+        RejectCode::new("not_utf8", "the record is not UTF-8"),
+        RejectCode::new("bad_number", "`at` or `took` is no number"),
+    ];
     type Config = Config;
 
     fn configure(config: Config) -> Result<Self, Fault> {
@@ -25,16 +28,20 @@ impl Parser for KeyValue {
     }
 
     fn schema(&self) -> Schema {
-        vec![Field::text("level"), Field::float64("took")]
+        vec![Field::timestamp("at"), Field::text("user"), Field::float64("took")]
     }
 
     fn parse(&self, record: &[u8], row: &mut RowBuilder<'_>) -> Result<(), Reject> {
         let text = std::str::from_utf8(record).map_err(|_| Reject(0))?;
         for pair in text.split_ascii_whitespace() {
             match pair.split_once('=') {
-                Some(("level", level)) if self.0.lower => row.set(0, &level.to_lowercase()),
-                Some(("level", level)) => row.set(0, level),
-                Some(("took", took)) => row.set(1, took.parse::<f64>().map_err(|_| Reject(0))?),
+                Some(("at", ms)) => {
+                    let ms: i64 = ms.parse().map_err(|_| Reject(1))?;
+                    row.set_timestamp(0, ms.checked_mul(1000).ok_or(Reject(1))?);
+                }
+                Some(("user", user)) if self.0.lower => row.set(1, &user.to_lowercase()),
+                Some(("user", user)) => row.set(1, user),
+                Some(("took", took)) => row.set(2, took.parse::<f64>().map_err(|_| Reject(1))?),
                 _ => {}
             }
         }
@@ -42,9 +49,10 @@ impl Parser for KeyValue {
     }
 
     fn samples() -> Vec<Sample> {
+        let two = r#"[{"user": "ada", "took": 1.5}]"#;
         vec![
-            Sample::new("both", "{}", "level=warn took=1.5", r#"[{"level": "warn", "took": 1.5}]"#),
-            Sample::new("no number", "{}", "took=long", r#"{"reject": "bad_record"}"#),
+            Sample::new("two", r#"{"lower": true}"#, "user=Ada took=1.5", two),
+            Sample::new("no number", "{}", "took=long", r#"{"reject": "bad_number"}"#),
         ]
     }
 }
