@@ -23,16 +23,6 @@ fn write(folder: &Path, name: &str, text: &str) {
     fs::write(path, text).expect("file");
 }
 
-/// The listings are the SDK's examples, which the workspace builds, lints and tests.
-#[test]
-fn the_listings_are_the_examples() {
-    for (heading, name) in [("A parser", "key_value"), ("A rule", "flood")] {
-        let example = root().join("plugins/sdk/examples").join(name).with_extension("rs");
-        let example = fs::read_to_string(example).expect("example");
-        assert_eq!(listing(heading, "rust", 0), example, "{name}");
-    }
-}
-
 #[test]
 fn a_parser_and_a_rule_from_outside_run() {
     let folder = tempfile::tempdir().expect("temporary folder");

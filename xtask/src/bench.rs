@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::guests;
-use crate::shell::{build_host, cargo, root, run, target};
+use crate::shell::{build_host, root, run, target};
 
 /// What to measure and how often.
 #[derive(Args)]
@@ -121,7 +121,6 @@ pub fn run_bench(options: &Options) -> Result<()> {
     bench.parse()?;
     bench.w1()?;
     bench.w2()?;
-    bench.wasm_ratio()?;
     bench.scale()?;
     bench.start()?;
     bench.report(options.json)
@@ -287,35 +286,6 @@ impl Bench {
             goal: 200.0,
             at_most: true,
             values: peaks(&runs),
-        });
-        Ok(())
-    }
-
-    /// The same parser over the same batches, native and in the sandbox, one process.
-    fn wasm_ratio(&mut self) -> Result<()> {
-        if !self.wants("wasm-ratio") {
-            return Ok(());
-        }
-        let input = self.record_j("record-j-2m.jsonl", "2000000")?;
-        let mut command =
-            cargo(["run", "--quiet", "--package", "millstream-benches", "--bin", "boundary", "--"]);
-        let output = command
-            .arg(&input)
-            .arg(target().join("plugins/json.wasm"))
-            .arg(self.runs.to_string())
-            .stderr(Stdio::inherit())
-            .output()?;
-        if !output.status.success() {
-            bail!("the boundary bench failed: {}", output.status);
-        }
-        let values: Vec<f64> = serde_json::from_slice(&output.stdout).context("ratios")?;
-        self.add(Figure {
-            name: "wasm-ratio",
-            unit: "of native",
-            floor: 0.55,
-            goal: 0.70,
-            at_most: false,
-            values,
         });
         Ok(())
     }
