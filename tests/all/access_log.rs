@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{data, run, set};
 
-const PIPELINE: &str = r#"
+pub const PIPELINE: &str = r#"
 name = "access"
 
 [sources.access]

@@ -2,7 +2,7 @@
 
 use crate::support::{data, run, set};
 
-const PIPELINE: &str = r#"
+pub const PIPELINE: &str = r#"
 name = "anomalies"
 [sources.series]
 type = "file"

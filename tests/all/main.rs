@@ -6,7 +6,7 @@
 //! | `access_log` | a real access log: rejects, status counts, late rows by delay |
 //! | `windows` | exact goldens of tumbling and sliding windows |
 //! | `anomalies` | the windowed-Gaussian rule reproduces NAB's scores |
-//! | `matrix` | every window kind: workers, partitions, epoch cuts, replay, against a plain model |
+//! | `siblings` | the reference queries on generated data, judged by a plain model (`model`, `made`) |
 //! | `pipelines` | the shipped pipeline files and their own tests |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
 //! | `third_party` | a plugin written outside this repository |
@@ -20,9 +20,11 @@
 mod access_log;
 mod anomalies;
 mod log_analytics;
-mod matrix;
+mod made;
+mod model;
 mod pipelines;
 mod run;
+mod siblings;
 mod support;
 mod third_party;
 mod windows;

@@ -62,6 +62,7 @@ pub fn data(name: &str) -> Option<PathBuf> {
 }
 
 /// A pipeline run with a file sink on each named output.
+#[derive(Clone)]
 pub struct Run {
     pub rows: BTreeMap<String, Rows>,
 }

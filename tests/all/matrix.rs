@@ -1,1 +1,0 @@
-//! Every window kind over workers, partitions and epoch cuts.
