@@ -15,7 +15,7 @@ pub struct Options {
     #[arg(long, default_value = "1 hour")]
     duration: String,
     /// Mean rows a second.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 100)]
     rate: u32,
 }
 
