@@ -100,6 +100,24 @@ fn long_records_are_refused_and_counted() {
 }
 
 #[test]
+fn refused_records_reach_the_dead_letters() {
+    let pipeline = LINES.replace(
+        "plugin = \"lines\"",
+        "plugin = \"json\"\nconfig = { columns = { a = \"int64\" } }",
+    );
+    let pipeline = format!("{pipeline}\n[dead_letters]\npath = \"dead.jsonl\"\n");
+    let folder = Folder::new(&pipeline, b"{\"a\":1}\nnonsense\n{\"a\":2}\n");
+    let output = folder.run(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "{\"rows\":2}\n");
+    let dead = fs::read_to_string(folder.path().join("dead.jsonl")).expect("dead letters");
+    assert_eq!(dead.lines().count(), 1, "{dead}");
+    for part in ["\"node\":\"lines\"", "\"position\":8", "invalid_json", "nonsense"] {
+        assert!(dead.contains(part), "no {part} in {dead}");
+    }
+}
+
+#[test]
 fn overrides_reach_any_key() {
     let folder = Folder::new(LINES, b"a\n");
     let other = folder.path().join("other.txt");

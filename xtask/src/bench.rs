@@ -77,6 +77,9 @@ impl Figure {
 /// What one run of the binary did.
 struct Measured {
     seconds: f64,
+    /// The run's own measure, without start-up: children that ran side by side are waited for one
+    /// after the other, so a stopwatch outside would be wrong for all but the first.
+    own_seconds: f64,
     peak_bytes: f64,
     rows: f64,
     rows_out: u64,
@@ -307,11 +310,11 @@ impl Bench {
             for child in pair {
                 let output = child.wait_with_output()?;
                 let one = measured(watch.elapsed().as_secs_f64(), &output)?;
-                rate += one.rows / one.seconds;
+                rate += one.rows / one.own_seconds;
             }
             let two = self.once(&pipeline, &input, &["engine.workers=2"])?;
             if round > 0 {
-                values.push(two.rows / two.seconds / rate);
+                values.push(two.rows / two.own_seconds / rate);
             }
         }
         self.add(Figure {
@@ -395,6 +398,7 @@ fn measured(seconds: f64, output: &std::process::Output) -> Result<Measured> {
     let number = |key: &str| summary.get(key).and_then(Value::as_f64);
     Ok(Measured {
         seconds,
+        own_seconds: number("elapsed_us").context("elapsed_us")? / 1e6,
         peak_bytes: number("peak_memory_bytes").unwrap_or(f64::NAN),
         rows: number("rows_read").context("rows_read")?,
         rows_out: sinks.iter().filter_map(|sink| sink["rows"].as_u64()).sum(),

@@ -15,7 +15,7 @@ use super::summary;
 use crate::clock::{Stopwatch, now_us};
 use crate::config::model::{FileFormat, FileSink, SinkKind, Visible};
 use crate::engine::{Engine, EngineError, EngineOptions};
-use crate::plan::{NodeKind, Plan, rejects_schema};
+use crate::plan::{DEAD_LETTERS, NodeKind, Plan, rejects_schema};
 use crate::sinks::{self, ConsoleOutput, Sink, SinkError, SinkInput};
 use crate::sources::{self, Source, SourceError};
 
@@ -175,9 +175,9 @@ fn open_dead_letters(plan: &Plan) -> Result<Option<Box<dyn Sink>>, OpenError> {
         roll_us: i64::MAX,
         roll_bytes: u64::MAX,
     });
-    let inputs = [SinkInput { node: "dead_letters".to_owned(), schema: rejects_schema() }];
+    let inputs = [SinkInput { node: DEAD_LETTERS.to_owned(), schema: rejects_schema() }];
     let sink = sinks::build(&kind, &inputs, console, None);
-    sink.map(Some).map_err(|source| OpenError::Sink { node: "dead_letters".to_owned(), source })
+    sink.map(Some).map_err(|source| OpenError::Sink { node: DEAD_LETTERS.to_owned(), source })
 }
 
 fn console() -> ConsoleOutput {

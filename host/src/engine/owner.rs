@@ -19,7 +19,7 @@ use super::worker::{Stage1, Stage2, slot};
 use crate::config::model::OutputMode;
 use crate::data::{NO_TIME, Rows};
 use crate::parse::{Reason, RejectContext, RejectedRecord, Rejects};
-use crate::plan::{NodeId, NodeKind, Plan, Port, RuleBody};
+use crate::plan::{DEAD_LETTERS, NodeId, NodeKind, Plan, Port, RuleBody};
 use crate::rules::{KeyedRule, PoisonRow, RowClock, RuleOutput, WhenRule};
 use crate::sinks::{Delivery, Sink};
 use crate::stream::{RowErrors, apply, extend, filter_by};
@@ -179,7 +179,7 @@ impl Owner {
         let Some(batch) = batch else { return Ok(()) };
         if let Some(sink) = &mut self.dead_letters {
             let delivery = Delivery {
-                node: name,
+                node: DEAD_LETTERS,
                 batch: &batch,
                 revision: 0,
                 watermark_us: NO_TIME,

@@ -17,4 +17,4 @@ pub use nodes::{
     Emits, Named, NodeKind, ParserNode, Place, Plan, PlanNode, RuleBody, RuleNode, SinkNode,
     SourceNode, StreamNode, WindowNode,
 };
-pub use rejects::rejects_schema;
+pub use rejects::{DEAD_LETTERS, rejects_schema};

@@ -6,6 +6,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::data::timestamp_type;
 
+/// The name under which the sink of dead letters knows its one input.
+pub const DEAD_LETTERS: &str = "dead_letters";
+
 /// Returns the schema of refused records: where each came from, why it was refused and by whom.
 pub fn rejects_schema() -> SchemaRef {
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
