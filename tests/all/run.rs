@@ -99,6 +99,65 @@ fn long_records_are_refused_and_counted() {
     assert!(text(&output.stderr).contains("record_too_long"), "{}", text(&output.stderr));
 }
 
+/// An output may be read on the worker and by the owner at once: each reader gets each row once.
+#[test]
+fn rows_with_several_readers_are_taken_once_by_each() {
+    let pipeline = r#"
+name = "readers"
+[sources.text]
+type = "file"
+path = "input.txt"
+[parsers.rows]
+input = "text"
+plugin = "json"
+config = { columns = { a = "int64" } }
+[windows.counts]
+input = "rows"
+global = true
+aggregate = { rows = "count(*)" }
+[rules.large]
+input = "rows"
+when = "a > 1"
+[windows.refused]
+input = "rows.rejects"
+global = true
+group_by = ["reason"]
+aggregate = { records = "count(*)" }
+[streams.short]
+input = "rows.rejects"
+select = ["reason", "record"]
+[rules.any_reject]
+input = "rows.rejects"
+when = "reason = 'invalid_json'"
+[sinks.out]
+inputs = ["rows", "counts", "large", "refused", "short"]
+type = "console"
+format = "jsonl"
+[sinks.alerts]
+input = "any_reject"
+type = "console"
+format = "jsonl"
+"#;
+    let folder = Folder::new(pipeline, b"{\"a\":1}\nnonsense\n{\"a\":2}\n");
+    for workers in ["engine.workers=1", "engine.workers=2"] {
+        let output = folder.run(&["--set", workers]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let rows = text(&output.stdout);
+        let of = |node: &str| {
+            let tag = format!("{{\"node\":\"{node}\",");
+            rows.lines().filter(|row| row.starts_with(&tag)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("rows").len(), 2, "{rows}");
+        assert_eq!(of("counts"), [r#"{"node":"counts","rows":2}"#], "{rows}");
+        assert_eq!(of("large").len(), 1, "{rows}");
+        let refused = r#"{"node":"refused","reason":"invalid_json","records":1}"#;
+        assert_eq!(of("refused"), [refused], "{rows}");
+        let short = r#"{"node":"short","reason":"invalid_json","record":"nonsense"}"#;
+        assert_eq!(of("short"), [short], "{rows}");
+        assert_eq!(rows.matches("\"rule\":\"any_reject\"").count(), 1, "{rows}");
+    }
+}
+
 #[test]
 fn refused_records_reach_the_dead_letters() {
     let pipeline = LINES.replace(

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -77,9 +77,6 @@ impl Figure {
 /// What one run of the binary did.
 struct Measured {
     seconds: f64,
-    /// The run's own measure, without start-up: children that ran side by side are waited for one
-    /// after the other, so a stopwatch outside would be wrong for all but the first.
-    own_seconds: f64,
     peak_bytes: f64,
     rows: f64,
     rows_out: u64,
@@ -302,19 +299,20 @@ impl Bench {
         let pipeline = self.pipeline("w1.toml");
         let mut values = Vec::with_capacity(self.runs);
         for round in 0..=self.runs {
-            let watch = Stopwatch::start();
-            let pair: Vec<_> = (0..2)
-                .map(|_| self.command(&pipeline, &input, &["engine.workers=1"]).spawn())
-                .collect::<std::io::Result<_>>()?;
+            // Each is waited for by a thread of its own, so that each has its own time.
+            let one = || self.once(&pipeline, &input, &["engine.workers=1"]);
+            let pair = std::thread::scope(|scope| {
+                let pair = [scope.spawn(one), scope.spawn(one)];
+                pair.map(|run| run.join().map_err(|_| anyhow!("a measuring thread panicked"))?)
+            });
             let mut rate = 0.0;
-            for child in pair {
-                let output = child.wait_with_output()?;
-                let one = measured(watch.elapsed().as_secs_f64(), &output)?;
-                rate += one.rows / one.own_seconds;
+            for run in pair {
+                let run = run?;
+                rate += run.rows / run.seconds;
             }
             let two = self.once(&pipeline, &input, &["engine.workers=2"])?;
             if round > 0 {
-                values.push(two.rows / two.own_seconds / rate);
+                values.push(two.rows / two.seconds / rate);
             }
         }
         self.add(Figure {
@@ -398,7 +396,6 @@ fn measured(seconds: f64, output: &std::process::Output) -> Result<Measured> {
     let number = |key: &str| summary.get(key).and_then(Value::as_f64);
     Ok(Measured {
         seconds,
-        own_seconds: number("elapsed_us").context("elapsed_us")? / 1e6,
         peak_bytes: number("peak_memory_bytes").unwrap_or(f64::NAN),
         rows: number("rows_read").context("rows_read")?,
         rows_out: sinks.iter().filter_map(|sink| sink["rows"].as_u64()).sum(),

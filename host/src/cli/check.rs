@@ -4,7 +4,8 @@ use std::io::Write;
 
 use super::PipelineFile;
 use super::exit::Exit;
-use super::load::{load, show};
+use super::load::load;
+use super::tell;
 use crate::{config, plan};
 
 /// Prints the plan of a pipeline to standard output, warnings and problems to standard error.
@@ -14,7 +15,7 @@ pub fn check(file: &PipelineFile) -> Exit {
         Err(exit) => return exit,
     };
     if !loaded.warnings.is_empty() {
-        show(&loaded.warnings, &loaded.source);
+        tell::diagnostics(&loaded.warnings, &loaded.source);
     }
     print(&plan::describe(&loaded.plan))
 }
@@ -30,7 +31,7 @@ pub fn print(text: &str) -> Exit {
         Ok(()) => Exit::Done,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error) => {
-            eprintln!("error: writing to standard output: {error}");
+            tell::error(&format!("writing to standard output: {error}"), None);
             Exit::Stopped
         }
     }

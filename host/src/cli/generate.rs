@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::exit::Exit;
+use super::tell;
 use crate::generate::{Format, Generator, Incidents, Settings};
 
 /// Rows written in one go.
@@ -96,14 +97,14 @@ pub fn generate(options: &Options) -> Exit {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error) => {
             let path = options.output.as_deref().unwrap_or(Path::new("standard output"));
-            eprintln!("error: writing {}: {error}", path.display());
+            tell::error(&format!("writing {}: {error}", path.display()), None);
             Exit::Stopped
         }
     }
 }
 
 fn refuse(message: &str) -> Exit {
-    eprintln!("error: {message}");
+    tell::error(&message, None);
     Exit::Usage
 }
 

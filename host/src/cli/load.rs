@@ -1,13 +1,13 @@
 //! From a pipeline file to a plan, with every problem shown.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 use super::PipelineFile;
 use super::exit::Exit;
 use super::plugins::PluginFolders;
+use super::tell;
 use crate::config;
-use crate::diag::{Diagnostic, SourceFile, Style, render};
+use crate::diag::{Diagnostic, SourceFile};
 use crate::plan::{self, Plan};
 use crate::plugin::{CompileCommand, PluginRuntime, RuntimeOptions};
 
@@ -35,7 +35,7 @@ pub fn load(file: &PipelineFile) -> Result<Loaded, Exit> {
             Ok(Loaded { source, plan: Arc::new(plan), warnings })
         }
         Err(problems) => {
-            show(&problems, &source);
+            tell::diagnostics(&problems, &source);
             Err(Exit::Usage)
         }
     }
@@ -47,7 +47,7 @@ pub fn load(file: &PipelineFile) -> Result<Loaded, Exit> {
 /// The exit code, after the problems were printed.
 pub fn read(file: &PipelineFile) -> Result<config::Loaded, Exit> {
     config::load(&file.file, &file.overrides).map_err(|refused| {
-        show(&refused.problems, &refused.file);
+        tell::diagnostics(&refused.problems, &refused.file);
         Exit::Usage
     })
 }
@@ -60,16 +60,7 @@ pub fn runtime() -> Result<Arc<PluginRuntime>, Exit> {
     let program = std::env::current_exe().unwrap_or_else(|_| "millstream".into());
     let options = RuntimeOptions::new(CompileCommand::new(program));
     PluginRuntime::new(options).map_err(|error| {
-        eprintln!("error: {error}");
-        if let Some(help) = error.help() {
-            eprintln!("  = help: {help}");
-        }
+        tell::error(&error, error.help().as_deref());
         Exit::Stopped
     })
-}
-
-/// Prints diagnostics to standard error.
-pub fn show(diagnostics: &[Diagnostic], source: &SourceFile) {
-    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
-    eprint!("{}", render(diagnostics, source, style));
 }

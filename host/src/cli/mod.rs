@@ -9,6 +9,7 @@ mod plugins;
 mod progress;
 mod run;
 mod summary;
+mod tell;
 mod test;
 
 use std::path::PathBuf;
@@ -102,6 +103,7 @@ fn start_log(level: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| format!("--log {level}: {error}; try `info` or `millstream=debug`"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    tell::set_format(format);
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

@@ -9,6 +9,7 @@ use super::check::print;
 use super::exit::Exit;
 use super::load::runtime;
 use super::plugins::standard_folders;
+use super::tell;
 use crate::expr::type_name;
 use crate::plugin::{Inspection, inspect};
 use crate::report::bytes_text;
@@ -41,10 +42,7 @@ pub fn plugin(command: &Command) -> Exit {
     match inspect(&runtime, &path, options.config.as_deref()) {
         Ok(inspection) => print(&describe(&inspection)),
         Err(error) => {
-            eprintln!("error: {error}");
-            if let Some(help) = error.help() {
-                eprintln!("  = help: {help}");
-            }
+            tell::error(&error, error.help().as_deref());
             Exit::Usage
         }
     }

@@ -4,20 +4,25 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::PipelineFile;
 use super::exit::Exit;
-use super::load::{Loaded, load, show};
+use super::load::{Loaded, load};
 use super::progress::ProgressBar;
-use super::summary;
+use super::{summary, tell};
 use crate::clock::{Stopwatch, now_us};
 use crate::config::model::{FileFormat, FileSink, SinkKind, Visible};
-use crate::engine::{Engine, EngineError, EngineOptions};
+use crate::config::units::format_duration_us;
+use crate::engine::{Engine, EngineError, EngineOptions, Machine};
 use crate::plan::{DEAD_LETTERS, NodeKind, Plan, rejects_schema};
 use crate::sinks::{self, ConsoleOutput, Sink, SinkError, SinkInput};
 use crate::sources::{self, Source, SourceError};
+
+/// The signals that ask the run to end.
+const STOP_SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 
 /// What to run and how much to say.
 #[derive(Debug, Args)]
@@ -39,12 +44,12 @@ pub fn run(options: &Options) -> Exit {
         Err(exit) => return exit,
     };
     if !options.quiet && !loaded.warnings.is_empty() {
-        show(&loaded.warnings, &loaded.source);
+        tell::diagnostics(&loaded.warnings, &loaded.source);
     }
-    let signals = match Signals::install() {
+    let signals = match Signals::install(loaded.plan.engine.shutdown_timeout_us) {
         Ok(signals) => signals,
         Err(error) => {
-            eprintln!("error: cannot listen for signals: {error}");
+            tell::error(&format!("cannot listen for signals: {error}"), None);
             return Exit::Stopped;
         }
     };
@@ -54,10 +59,7 @@ pub fn run(options: &Options) -> Exit {
     match engine {
         Ok(engine) => drive(engine, options, &loaded, &signals),
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
-            if let Some(help) = error.help() {
-                eprintln!("  = help: {help}");
-            }
+            tell::error(&tell::with_causes(&error), error.help().as_deref());
             Exit::Stopped
         }
     }
@@ -65,44 +67,31 @@ pub fn run(options: &Options) -> Exit {
 
 fn drive(mut engine: Engine, options: &Options, loaded: &Loaded, signals: &Signals) -> Exit {
     let watch = Stopwatch::start();
-    let mut bar = ProgressBar::new(!options.quiet && std::io::stderr().is_terminal());
+    let visible = !options.quiet && !tell::is_json() && std::io::stderr().is_terminal();
+    let mut bar = ProgressBar::new(visible);
     let stop = || signals.stopped();
-    let result = engine.run(&now_us, &stop, &mut |engine| bar.update(engine));
+    let result = engine.run(&Machine::new(&stop), &mut |engine| bar.update(engine));
     bar.finish();
     let closed = engine.close(now_us());
-    let exit = match result.and(closed) {
-        Ok(()) => Exit::Done,
-        Err(error) if error.output_closed() => Exit::Done,
-        Err(error) => {
-            eprintln!("error: pipeline {} stopped: {}", loaded.plan.name, with_causes(&error));
-            if let Some(help) = error.help() {
-                eprintln!("  = help: {help}");
-            }
-            if error.is_bug() { Exit::Bug } else { Exit::Stopped }
+    let mut exit = Exit::Done;
+    for error in [result.err(), closed.err()].into_iter().flatten() {
+        // A reader that has seen enough ends the run as if it were complete.
+        if error.output_closed() {
+            continue;
         }
-    };
+        let told = format!("pipeline {} stopped: {}", loaded.plan.name, tell::with_causes(&error));
+        tell::error(&told, error.help().as_deref());
+        if exit == Exit::Done {
+            exit = if error.is_bug() { Exit::Bug } else { Exit::Stopped };
+        }
+    }
     let summary = summary::of(&engine, watch.elapsed());
-    if options.summary_json {
+    if options.summary_json || (tell::is_json() && !options.quiet) {
         eprintln!("{}", summary.to_json());
     } else if !options.quiet {
         eprint!("\n{summary}");
     }
     exit
-}
-
-/// Returns an error's message followed by those of its causes that it does not already tell.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let message = next.to_string();
-        if !text.contains(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = next.source();
-    }
-    text
 }
 
 /// Why a pipeline cannot start.
@@ -187,23 +176,44 @@ fn console() -> ConsoleOutput {
     }
 }
 
-/// SIGTERM and Ctrl-C: the first ends the epoch and closes cleanly, the second ends at once.
+/// SIGTERM and Ctrl-C: the first ends the epoch and closes cleanly, within `shutdown_timeout`; the
+/// second ends at once.
 struct Signals {
     stop: Arc<AtomicBool>,
 }
 
 impl Signals {
-    fn install() -> std::io::Result<Self> {
+    fn install(shutdown_timeout_us: i64) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        for signal in STOP_SIGNALS {
             // In this order: the second signal finds the flag set, and ends the process.
             signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))?;
             signal_hook::flag::register(signal, Arc::clone(&stop))?;
         }
+        let mut first = signal_hook::iterator::Signals::new(STOP_SIGNALS)?;
+        // Ends with the process, which it must be able to end: it waits for nobody.
+        std::thread::Builder::new().name("millstream-shutdown".into()).spawn(move || {
+            if first.forever().next().is_some() {
+                end_after(shutdown_timeout_us);
+            }
+        })?;
         Ok(Self { stop })
     }
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
+}
+
+/// Ends the process when it is still there after its time: something does not come back, as a
+/// write to a dead network drive. What was not committed is dropped, as after a crash.
+fn end_after(shutdown_timeout_us: i64) {
+    let timeout = Duration::from_micros(u64::try_from(shutdown_timeout_us).unwrap_or(0));
+    std::thread::sleep(timeout);
+    let within = format_duration_us(shutdown_timeout_us);
+    tell::error(
+        &format!("the pipeline did not end within {within} of the signal; ended by force"),
+        Some("look for a sink that hangs, or give it longer: [engine] shutdown_timeout"),
+    );
+    std::process::exit(3);
 }

@@ -23,6 +23,9 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
     for (index, (node, counters)) in plan.nodes.iter().zip(&stats.nodes).enumerate() {
         let name = node.name.clone();
         let rejected: u64 = counters.rejects.values().sum();
+        if counters.made_null > 0 {
+            summary.made_null.push((name.clone(), counters.made_null));
+        }
         match &node.kind {
             NodeKind::Parser(_) => summary.parsers.push(ParserSummary {
                 name,

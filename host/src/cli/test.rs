@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::PipelineFile;
 use super::exit::Exit;
-use super::load::{read, runtime, show};
+use super::load::{read, runtime};
 use super::plugins::PluginFolders;
+use super::tell;
 use crate::config::Loaded;
 use crate::testing::{TestError, TestReport, run_test};
 
@@ -76,7 +77,7 @@ fn report(name: &str, result: Result<TestReport, TestError>, loaded: &Loaded) ->
         }
         Err(TestError::Plan(problems)) => {
             println!("FAILED  {name}");
-            show(&problems, &loaded.file);
+            tell::diagnostics(&problems, &loaded.file);
             false
         }
         Err(error) => {

@@ -34,8 +34,12 @@ pub struct ChunkRange {
     pub start: i64,
     /// The position behind the last record.
     pub end: i64,
-    /// The number of records.
+    /// The number of records, those that were too long not counted.
     pub rows: u64,
+    /// The number of records between `start` and `end` that were too long to be taken.
+    pub oversized: u64,
+    /// When the host got the records, microseconds since the Unix epoch.
+    pub received_us: i64,
 }
 
 /// A partition that has given nothing for a while.

@@ -1,41 +1,72 @@
-//! Gathers an epoch's records from the sources.
+//! Reads an epoch's records from the sources, turn by turn.
 //!
 //! The only decisions here are how much to read and when an epoch ends; what the records mean for
-//! event time is the watermark's business.
+//! event time is the watermark's business. A turn asks every source once for about one batch of
+//! each of its partitions, so that records are worked on while they are in the cache and little
+//! memory is held, however much an epoch may take.
 
 use std::time::Duration;
 
 use super::error::EngineError;
 use super::facts::{ChunkRange, EpochFacts};
-use crate::clock::Stopwatch;
+use super::outside::Outside;
 use crate::config::model::Engine;
 use crate::data::{Chunk, Partition, PartitionName, PartitionRef, SourceId};
 use crate::sources::{Oversized, Progress, ReadBudget, ReadOutput, ReadState, Source};
 
-/// The longest a source may wait for data in one go, so that a stop is heard soon.
+/// The longest a turn waits for data, so that a stop is heard soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
+
+/// The most bytes that a source gives in one turn.
+const TURN_BYTES: usize = 8 << 20;
 
 /// One source and what is known of it.
 struct Reader {
     name: String,
     source: Box<dyn Source>,
+    /// Nothing will ever come again.
     ended: bool,
+    /// It has more, but for the next epoch.
+    later: bool,
     /// It had nothing more when last asked.
     idle: bool,
 }
 
-/// All sources of a pipeline.
+/// All sources of a pipeline, and the epoch that is being read.
 pub struct Input {
     readers: Vec<Reader>,
     settings: Engine,
+    out: ReadOutput,
+    epoch: Reads,
 }
 
-/// An epoch's records.
+/// What was read in this epoch.
+#[derive(Default)]
+struct Reads {
+    began: Duration,
+    turns: u64,
+    /// The last turn brought nothing.
+    silent: bool,
+    rows: usize,
+    bytes: usize,
+    ranges: Vec<ChunkRange>,
+    oversized: Vec<Oversized>,
+}
+
+/// An epoch's records, all at once.
 #[derive(Default)]
 pub struct EpochInput {
-    /// Chunks, in order of (source, partition, position).
+    /// Chunks, in the order of processing.
     pub chunks: Vec<Chunk>,
     /// Records that were too long.
+    pub oversized: Vec<Oversized>,
+}
+
+/// What was read in an epoch, besides the records themselves.
+pub struct EpochReads {
+    /// For the facts.
+    pub ranges: Vec<ChunkRange>,
+    /// Records that were too long, in order of (partition, position).
     pub oversized: Vec<Oversized>,
     /// For each source, whether it had nothing more to give.
     pub drained: Vec<bool>,
@@ -44,90 +75,132 @@ pub struct EpochInput {
 impl Input {
     /// Returns the sources, in the order of `SourceId`.
     pub fn new(sources: Vec<(String, Box<dyn Source>)>, settings: Engine) -> Self {
-        let reader = |(name, source)| Reader { name, source, ended: false, idle: false };
-        Self { readers: sources.into_iter().map(reader).collect(), settings }
+        let reader =
+            |(name, source)| Reader { name, source, ended: false, later: false, idle: false };
+        Self {
+            readers: sources.into_iter().map(reader).collect(),
+            settings,
+            out: ReadOutput::default(),
+            epoch: Reads::default(),
+        }
     }
 
-    /// Reads until the epoch's time, rows or bytes are used up, or nothing more can come.
-    ///
-    /// `stop` is asked between reads; when it says so, the epoch ends with what there is.
+    /// Begins an epoch.
+    pub fn begin(&mut self, outside: &dyn Outside) {
+        self.epoch = Reads { began: outside.elapsed(), ..Reads::default() };
+        for reader in &mut self.readers {
+            reader.source.begin_epoch();
+            reader.later = false;
+            reader.idle = false;
+        }
+    }
+
+    /// Asks every source once and returns the chunks that came. `wait`: lets a little time pass
+    /// when there is nothing at all.
     ///
     /// # Errors
     /// When a source fails.
-    pub fn gather(
+    pub fn turn(&mut self, outside: &dyn Outside, wait: bool) -> Result<Vec<Chunk>, EngineError> {
+        let began = outside.elapsed();
+        let longest = self.left(began).min(LONGEST_WAIT);
+        // Only after a look at all of them: one that waits would keep back what others have.
+        let wait = wait && self.epoch.silent;
+        let open: Vec<usize> = (0..)
+            .zip(&self.readers)
+            .filter(|(_, reader)| !reader.ended && !reader.later)
+            .map(|(index, _)| index)
+            .collect();
+        self.epoch.turns += 1;
+        let asked = open.len();
+        let rows_before = self.epoch.rows;
+        let mut idle = true;
+        for (turn, index) in open.into_iter().enumerate() {
+            let came = self.epoch.rows > rows_before;
+            let share = u32::try_from(asked).unwrap_or(u32::MAX).max(1);
+            let wait = if wait && !came { longest / share } else { Duration::ZERO };
+            idle &= self.read(index, asked - turn, wait, outside)? == ReadState::Idle;
+        }
+        self.epoch.silent = self.epoch.rows == rows_before;
+        if wait && idle && self.epoch.silent {
+            // Most sources answer at once.
+            outside.pause(longest.saturating_sub(outside.elapsed().saturating_sub(began)));
+        }
+        Ok(std::mem::take(&mut self.out.chunks))
+    }
+
+    /// Reads from one source; `share`: how many sources are still to be asked in this turn.
+    fn read(
         &mut self,
-        now_us: &dyn Fn() -> i64,
-        stop: &dyn Fn() -> bool,
-    ) -> Result<EpochInput, EngineError> {
+        index: usize,
+        share: usize,
+        wait: Duration,
+        outside: &dyn Outside,
+    ) -> Result<ReadState, EngineError> {
+        let Self { readers, settings, out, epoch } = self;
+        let Some(reader) = readers.get_mut(index) else { return Ok(ReadState::Ended) };
+        let partitions = reader.source.partitions().len().max(1);
+        let rows = settings.epoch_rows.saturating_sub(epoch.rows).div_ceil(share.max(1));
+        let bytes = settings.epoch_bytes.saturating_sub(epoch.bytes).div_ceil(share.max(1));
+        let budget = ReadBudget {
+            rows: rows.min(settings.batch_rows.saturating_mul(partitions)),
+            bytes: bytes.min(TURN_BYTES),
+            chunk_rows: settings.batch_rows,
+            wait,
+        };
+        if budget.rows == 0 || budget.bytes == 0 {
+            return Ok(ReadState::More);
+        }
+        let now_us = outside.now_us();
+        let (chunks, oversized) = (out.chunks.len(), epoch.oversized.len());
+        let state = reader
+            .source
+            .read(&budget, now_us, out)
+            .map_err(|source| EngineError::Source { node: reader.name.clone(), source })?;
+        epoch.rows = epoch.rows.saturating_add(std::mem::take(&mut out.rows));
+        epoch.bytes = epoch.bytes.saturating_add(std::mem::take(&mut out.bytes));
+        epoch.oversized.append(&mut out.oversized);
+        epoch.ranges.extend(ranges_of(
+            out.chunks.get(chunks..).unwrap_or_default(),
+            epoch.oversized.get(oversized..).unwrap_or_default(),
+            now_us,
+        ));
+        reader.idle = state == ReadState::Idle;
+        reader.ended = state == ReadState::Ended;
+        reader.later = state == ReadState::NextEpoch;
+        Ok(state)
+    }
+
+    /// Returns true when the epoch has all it may have: its time, rows or bytes are used up, or
+    /// nothing more can come in it.
+    pub fn is_over(&self, outside: &dyn Outside) -> bool {
+        let Reads { turns, silent, rows, bytes, .. } = &self.epoch;
+        // Another record of usual length would not fit.
+        let mean = bytes.checked_div(*rows).unwrap_or(0);
+        let full = *rows >= self.settings.epoch_rows
+            || (*rows > 0 && bytes.saturating_add(mean) > self.settings.epoch_bytes);
+        let open = self.readers.iter().any(|reader| !reader.ended && !reader.later);
+        let later = self.readers.iter().any(|reader| reader.later);
+        full || !open
+            || (later && *silent)
+            || (*turns > 0 && self.left(outside.elapsed()).is_zero())
+    }
+
+    fn left(&self, now: Duration) -> Duration {
         let epoch = Duration::from_micros(u64::try_from(self.settings.epoch_us).unwrap_or(0));
-        let started = Stopwatch::start();
-        let mut out = ReadOutput::default();
-        let mut later = vec![false; self.readers.len()];
-        for reader in &mut self.readers {
-            reader.source.begin_epoch();
-            reader.idle = false;
-        }
-        loop {
-            let left = epoch.saturating_sub(started.elapsed());
-            let open: Vec<usize> = self
-                .readers
-                .iter()
-                .enumerate()
-                .filter(|(index, reader)| !reader.ended && later.get(*index) == Some(&false))
-                .map(|(index, _)| index)
-                .collect();
-            let full =
-                out.rows >= self.settings.epoch_rows || out.bytes >= self.settings.epoch_bytes;
-            if open.is_empty() || full || stop() {
-                break;
-            }
-            let mut waiting = true;
-            let share = open.len();
-            for (turn, index) in open.into_iter().enumerate() {
-                let Some(reader) = self.readers.get_mut(index) else { continue };
-                let before = out.rows;
-                // What is left, divided among the sources still to be asked in this round.
-                let asked = share - turn;
-                let budget = ReadBudget {
-                    rows: self.settings.epoch_rows.saturating_sub(out.rows).div_ceil(asked),
-                    bytes: self.settings.epoch_bytes.saturating_sub(out.bytes).div_ceil(asked),
-                    chunk_rows: self.settings.batch_rows,
-                    wait: if before == 0 {
-                        left.min(LONGEST_WAIT) / u32::try_from(asked).unwrap_or(1)
-                    } else {
-                        Duration::ZERO
-                    },
-                };
-                if budget.rows == 0 || budget.bytes == 0 {
-                    continue;
-                }
-                let state = reader
-                    .source
-                    .read(&budget, now_us(), &mut out)
-                    .map_err(|source| EngineError::Source { node: reader.name.clone(), source })?;
-                reader.idle = state == ReadState::Idle;
-                match state {
-                    ReadState::Ended => reader.ended = true,
-                    ReadState::NextEpoch => {
-                        if let Some(flag) = later.get_mut(index) {
-                            *flag = true;
-                        }
-                    }
-                    ReadState::More | ReadState::Idle => {}
-                }
-                waiting &= state == ReadState::Idle && out.rows == before;
-            }
-            if started.elapsed() >= epoch {
-                break;
-            }
-            if waiting && out.rows > 0 {
-                // Something was read and no more is there: let time pass until the epoch ends.
-                std::thread::park_timeout(left.min(LONGEST_WAIT));
-            }
-        }
-        out.chunks.sort_by_key(|chunk| (chunk.from, chunk.positions.first().copied()));
+        epoch.saturating_sub(now.saturating_sub(self.epoch.began))
+    }
+
+    /// Returns what the epoch read, at its end.
+    pub fn end(&mut self) -> EpochReads {
+        let Reads { ranges, mut oversized, .. } = std::mem::take(&mut self.epoch);
+        oversized.sort_by_key(|record| (record.from, record.position));
         let drained = self.readers.iter().map(|reader| reader.idle || reader.ended).collect();
-        Ok(EpochInput { chunks: out.chunks, oversized: out.oversized, drained })
+        EpochReads { ranges, oversized, drained }
+    }
+
+    /// Takes the memory of a chunk that is done with.
+    pub fn recycle(&mut self, chunk: Chunk) {
+        self.out.recycle(chunk);
     }
 
     /// Reads exactly what a recorded epoch read.
@@ -137,8 +210,9 @@ impl Input {
     pub fn replay(&mut self, facts: &EpochFacts) -> Result<EpochInput, EngineError> {
         let mut out = ReadOutput::default();
         for range in &facts.ranges {
-            let rows = usize::try_from(range.rows).unwrap_or(usize::MAX);
             let fail = |what: String| EngineError::Replay { epoch: facts.epoch, what };
+            let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+            let rows = count(range.rows.saturating_add(range.oversized));
             let reader = self
                 .reader(range.from.source)
                 .ok_or_else(|| fail(format!("there is no source {}", range.from.source.0)))?;
@@ -146,22 +220,25 @@ impl Input {
             let failed = |source| EngineError::Source { node: name.clone(), source };
             reader.source.begin_epoch();
             reader.source.seek(range.from.partition, range.start).map_err(failed)?;
-            let budget =
-                ReadBudget { rows, bytes: usize::MAX, chunk_rows: rows, wait: Duration::ZERO };
-            let before = out.rows;
+            let chunk_rows = count(range.rows).max(1);
+            let budget = ReadBudget { rows, bytes: usize::MAX, chunk_rows, wait: Duration::ZERO };
+            let (before, too_long) = (out.rows, out.oversized.len());
+            let partition = range.from.partition;
             reader
                 .source
-                .replay(range.from.partition, range.end, &budget, facts.now_us, &mut out)
+                .replay(partition, range.end, &budget, range.received_us, &mut out)
                 .map_err(failed)?;
-            if out.rows - before != rows {
+            let (read, too_long) = (out.rows - before, out.oversized.len() - too_long);
+            if read != rows || too_long != count(range.oversized) {
                 return Err(fail(format!(
-                    "`{name}` gives {} records of partition {}, and gave {rows}",
-                    out.rows - before,
-                    range.from.partition.0
+                    "`{name}` gives {read} records of partition {}, {too_long} of them too long, \
+                     and gave {rows} and {}",
+                    partition.0, range.oversized
                 )));
             }
         }
-        Ok(EpochInput { chunks: out.chunks, oversized: out.oversized, drained: Vec::new() })
+        out.oversized.sort_by_key(|record| (record.from, record.position));
+        Ok(EpochInput { chunks: out.chunks, oversized: out.oversized })
     }
 
     fn reader(&mut self, source: SourceId) -> Option<&mut Reader> {
@@ -219,12 +296,38 @@ impl Input {
     }
 }
 
-/// Returns what facts say of a chunk.
-pub fn range_of(chunk: &Chunk) -> ChunkRange {
-    ChunkRange {
-        from: chunk.from,
-        start: chunk.positions.first().copied().unwrap_or_default(),
-        end: chunk.end_position,
-        rows: u64::try_from(chunk.len()).unwrap_or(u64::MAX),
+/// Returns what facts say of chunks that were read together, and of the records among them that
+/// were too long: these count to the chunk they stand in, those behind the last chunk for
+/// themselves.
+fn ranges_of(chunks: &[Chunk], oversized: &[Oversized], received_us: i64) -> Vec<ChunkRange> {
+    let mut left: Vec<&Oversized> = oversized.iter().collect();
+    let mut ranges = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let mut range = ChunkRange {
+            from: chunk.from,
+            start: chunk.positions.first().copied().unwrap_or_default(),
+            end: chunk.end_position,
+            rows: u64::try_from(chunk.len()).unwrap_or(u64::MAX),
+            oversized: 0,
+            received_us,
+        };
+        left.retain(|record| {
+            let inside = record.from == chunk.from && record.position < chunk.end_position;
+            if inside {
+                range.oversized += 1;
+                range.start = range.start.min(record.position);
+            }
+            !inside
+        });
+        ranges.push(range);
     }
+    ranges.extend(left.into_iter().map(|record| ChunkRange {
+        from: record.from,
+        start: record.position,
+        end: record.end_position,
+        rows: 0,
+        oversized: 1,
+        received_us,
+    }));
+    ranges
 }

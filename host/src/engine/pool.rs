@@ -1,9 +1,9 @@
 //! Worker threads: tasks out, results back.
 //!
-//! With one worker everything runs on the calling thread and there is no channel. With more, the
-//! calling thread is one of the workers: it takes a task itself whenever no result is waiting, so
-//! that no core idles while it merges.
+//! The calling thread is one of the workers: it takes a task itself whenever no result is waiting,
+//! so that no core idles while it merges. With one worker there is no other thread and no channel.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,24 +11,30 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::error::EngineError;
-use super::worker::{Stage1, Stage2, Wiring, Work, Worker};
-use crate::data::Rows;
+use super::flow::Seq;
+use super::wiring::Wiring;
+use super::worker::{Stage1, Stage2, Work, Worker};
+use crate::data::{Chunk, Rows};
 use crate::plan::{NodeId, Plan};
 use crate::window::PartitionTime;
 
-/// A piece of work; `slot` is the chunk's place in the epoch.
+/// Chunks a worker may have on their way: enough that it never waits for the caller's next turn at
+/// the sources, few enough that little memory is held.
+const CHUNKS_OF_A_WORKER: usize = 4;
+
+/// A piece of work on the chunk `seq`.
 pub enum Task {
     /// Parse a chunk and run the stateless nodes.
     Parse {
-        /// The chunk's place in the epoch.
-        slot: usize,
+        /// The chunk's number.
+        seq: Seq,
         /// The chunk.
         work: Box<Work>,
     },
     /// Pre-aggregate a chunk's rows.
     Combine {
-        /// The chunk's place in the epoch.
-        slot: usize,
+        /// The chunk's number.
+        seq: Seq,
         /// The rows of each window.
         rows: Vec<(NodeId, Rows)>,
         /// The chunk's place in event time.
@@ -42,15 +48,17 @@ pub enum Task {
 pub enum Done {
     /// A chunk is parsed.
     Parsed {
-        /// The chunk's place in the epoch.
-        slot: usize,
+        /// The chunk's number.
+        seq: Seq,
         /// What it gave.
         result: Result<Stage1, EngineError>,
+        /// The chunk, of no more use but for its memory.
+        chunk: Chunk,
     },
     /// A chunk is pre-aggregated.
     Combined {
-        /// The chunk's place in the epoch.
-        slot: usize,
+        /// The chunk's number.
+        seq: Seq,
         /// What it gave.
         result: Result<Stage2, EngineError>,
     },
@@ -59,7 +67,13 @@ pub enum Done {
 /// The workers of one pipeline.
 pub struct Pool {
     own: Worker,
-    threads: Option<Threads>,
+    workers: Workers,
+}
+
+enum Workers {
+    /// The caller alone, with its tasks.
+    Alone(VecDeque<Task>),
+    Threads(Threads),
 }
 
 struct Threads {
@@ -82,9 +96,9 @@ impl Pool {
     ) -> Result<Self, EngineError> {
         let own = Worker::new(Arc::clone(plan), Arc::clone(wiring));
         if workers <= 1 {
-            return Ok(Self { own, threads: None });
+            return Ok(Self { own, workers: Workers::Alone(VecDeque::new()) });
         }
-        // Unbounded, but never more than an epoch's chunks are in them.
+        // Unbounded, but the caller never lets more than `limit` chunks be on their way.
         let (tasks, queue) = unbounded::<Task>();
         let (answers, results) = unbounded::<Done>();
         let mut handles = Vec::with_capacity(workers - 1);
@@ -103,43 +117,69 @@ impl Pool {
                 .map_err(|source| EngineError::Thread { source })?;
             handles.push(handle);
         }
-        Ok(Self { own, threads: Some(Threads { tasks, queue, results, handles }) })
+        let threads = Threads { tasks, queue, results, handles };
+        Ok(Self { own, workers: Workers::Threads(threads) })
     }
 
-    /// Returns the caller's own worker when there is no other.
-    pub fn alone(&mut self) -> Option<&mut Worker> {
-        self.threads.is_none().then_some(&mut self.own)
-    }
-
-    /// Queues a task.
-    pub fn submit(&self, task: Task) {
-        if let Some(threads) = &self.threads {
-            // The caller holds a receiver, so the channel cannot be closed.
-            let _ = threads.tasks.send(task);
+    /// Returns how many chunks may be on their way before the caller should stop reading. One
+    /// worker takes chunk after chunk, each while its bytes are in the cache.
+    pub fn limit(&self) -> usize {
+        match &self.workers {
+            Workers::Alone(_) => 1,
+            Workers::Threads(threads) => (threads.handles.len() + 1) * CHUNKS_OF_A_WORKER,
         }
     }
 
-    /// Returns the next result, working on a task meanwhile when none is there.
+    /// Queues a task.
+    pub fn submit(&mut self, task: Task) {
+        match &mut self.workers {
+            // What was just parsed is combined first, while it is in the cache.
+            Workers::Alone(tasks) => match task {
+                Task::Parse { .. } => tasks.push_back(task),
+                Task::Combine { .. } => tasks.push_front(task),
+            },
+            // The caller holds a receiver, so the channel cannot be closed.
+            Workers::Threads(threads) => drop(threads.tasks.send(task)),
+        }
+    }
+
+    /// Returns a result that is there already.
+    pub fn ready(&self) -> Option<Done> {
+        match &self.workers {
+            Workers::Alone(_) => None,
+            Workers::Threads(threads) => threads.results.try_recv().ok(),
+        }
+    }
+
+    /// Returns the next result, working on a task meanwhile when none is there. There must be a
+    /// task on its way.
     ///
     /// # Errors
     /// When all workers are gone.
     pub fn next(&mut self) -> Result<Done, EngineError> {
-        let Some(threads) = &self.threads else {
-            return Err(EngineError::WorkersGone);
-        };
-        if let Ok(done) = threads.results.try_recv() {
-            return Ok(done);
+        let Self { own, workers } = self;
+        match workers {
+            Workers::Alone(tasks) => {
+                let task = tasks.pop_front().ok_or(EngineError::WorkersGone)?;
+                Ok(run(own, task))
+            }
+            Workers::Threads(threads) => {
+                if let Ok(done) = threads.results.try_recv() {
+                    return Ok(done);
+                }
+                if let Ok(task) = threads.queue.try_recv() {
+                    return Ok(run(own, task));
+                }
+                threads.results.recv().map_err(|_| EngineError::WorkersGone)
+            }
         }
-        if let Ok(task) = threads.queue.try_recv() {
-            return Ok(run(&mut self.own, task));
-        }
-        threads.results.recv().map_err(|_| EngineError::WorkersGone)
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
+        let alone = Workers::Alone(VecDeque::new());
+        if let Workers::Threads(threads) = std::mem::replace(&mut self.workers, alone) {
             let Threads { tasks, queue, handles, .. } = threads;
             // Whatever was queued is of no use to anybody: drain it, and let the threads end.
             while queue.try_recv().is_ok() {}
@@ -156,17 +196,19 @@ impl Drop for Pool {
 /// Runs a task; a panic becomes an error, so that nobody waits for ever.
 fn run(worker: &mut Worker, task: Task) -> Done {
     match task {
-        Task::Parse { slot, work } => {
-            Done::Parsed { slot, result: guarded(|| worker.parse(&work)) }
+        Task::Parse { seq, work } => {
+            let result = guarded(|| worker.parse(&work));
+            Done::Parsed { seq, result, chunk: work.chunk }
         }
-        Task::Combine { slot, rows, time, watermarks } => {
+        Task::Combine { seq, rows, time, watermarks } => {
             let result = guarded(|| worker.combine(rows, &time, &watermarks));
-            Done::Combined { slot, result }
+            Done::Combined { seq, result }
         }
     }
 }
 
-fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+/// Turns a panic into an error.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<&str>()

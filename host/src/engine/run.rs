@@ -4,21 +4,26 @@ use std::sync::Arc;
 
 use super::error::EngineError;
 use super::facts::EpochFacts;
-use super::input::{EpochInput, Input, range_of};
+use super::flow::{Cut, Flow};
+use super::input::{EpochInput, EpochReads, Input};
+use super::outside::Outside;
 use super::owner::{EpochEnd, Owner};
-use super::pool::{Done, Pool, Task};
+use super::pool::{Done, Pool, Task, guarded};
 use super::time::EventTime;
-use super::worker::{Stage1, Stage2, Wiring, Work};
-use crate::data::{Partition, PartitionRef, SourceId};
+use super::wiring::Wiring;
+use super::worker::{Stage2, Work};
+use crate::data::{Chunk, Partition, PartitionRef, SourceId};
 use crate::parse::{Reason, RejectContext, RejectedRecord, Rejects};
 use crate::plan::{NodeId, NodeKind, Plan};
-use crate::rules::RowClock;
 use crate::sinks::Sink;
 use crate::sources::{Oversized, Progress, Source};
-use crate::window::PartitionTime;
 
 /// The reason under which records longer than allowed are refused.
 const RECORD_TOO_LONG: &str = "record_too_long";
+
+/// Epochs that may be cut and not ended when more is read: the workers parse the next one's chunks
+/// while this one's last are merged.
+const EPOCHS_AHEAD: usize = 2;
 
 /// What an engine runs with, besides its plan.
 pub struct EngineOptions {
@@ -44,13 +49,19 @@ pub enum Outcome {
 /// A running pipeline.
 pub struct Engine {
     plan: Arc<Plan>,
+    wiring: Arc<Wiring>,
     input: Input,
     pool: Pool,
+    flow: Flow,
     owner: Owner,
     time: EventTime,
+    /// The number of the next epoch to be cut.
     epoch: u64,
     facts: Option<Vec<EpochFacts>>,
 }
+
+/// Told after each epoch.
+type OnEpoch<'a> = &'a mut dyn FnMut(&Engine);
 
 impl Engine {
     /// Starts workers and prepares state; reads nothing yet.
@@ -60,39 +71,27 @@ impl Engine {
     pub fn new(plan: Arc<Plan>, options: EngineOptions) -> Result<Self, EngineError> {
         let wiring = Arc::new(Wiring::of(&plan));
         let pool = Pool::new(&plan, &wiring, plan.engine.workers)?;
-        let owner = Owner::new(Arc::clone(&plan), options.sinks, options.dead_letters);
+        let (sinks, dead_letters) = (options.sinks, options.dead_letters);
+        let owner = Owner::new(Arc::clone(&plan), Arc::clone(&wiring), sinks, dead_letters);
         let input = Input::new(options.sources, plan.engine.clone());
         let time = EventTime::new(&plan);
         let facts = options.record_facts.then(Vec::new);
-        Ok(Self { plan, input, pool, owner, time, epoch: 0, facts })
+        let flow = Flow::default();
+        Ok(Self { plan, wiring, input, pool, flow, owner, time, epoch: 0, facts })
     }
 
-    /// Runs epochs until the input ends or `stop` says so. `on_epoch` is called after each.
+    /// Runs epochs until the input ends or the outside says stop. `on_epoch` is called after each.
     ///
     /// # Errors
-    /// When a source, plugin, rule or sink fails for good.
+    /// When a source, plugin, rule or sink fails for good. Sinks have then dropped what they took
+    /// since the last commit; only `close` is left to do.
     pub fn run(
         &mut self,
-        now_us: &dyn Fn() -> i64,
-        stop: &dyn Fn() -> bool,
-        on_epoch: &mut dyn FnMut(&Self),
+        outside: &dyn Outside,
+        on_epoch: OnEpoch<'_>,
     ) -> Result<Outcome, EngineError> {
-        loop {
-            let input = self.input.gather(now_us, stop)?;
-            let facts = self.facts_of(&input, now_us());
-            let ended = self.input.all_ended();
-            self.epoch(input, &facts)?;
-            if let Some(all) = &mut self.facts {
-                all.push(facts);
-            }
-            on_epoch(self);
-            if ended {
-                return Ok(Outcome::Finished);
-            }
-            if stop() {
-                return Ok(Outcome::Stopped);
-            }
-        }
+        let result = guarded(|| self.epochs(outside, on_epoch));
+        self.abort_after(result)
     }
 
     /// Runs one recorded epoch again.
@@ -104,7 +103,16 @@ impl Engine {
         self.epoch(input, facts)
     }
 
-    /// Publishes what sinks hold back. After an error, what was not committed is dropped.
+    /// Runs one epoch over records that the caller has.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub fn epoch(&mut self, input: EpochInput, facts: &EpochFacts) -> Result<(), EngineError> {
+        let result = guarded(|| self.one_epoch(input, facts));
+        self.abort_after(result)
+    }
+
+    /// Publishes what sinks hold back. What was not committed is dropped.
     ///
     /// # Errors
     /// The first sink's failure.
@@ -132,21 +140,6 @@ impl Engine {
         self.facts.as_deref().unwrap_or_default()
     }
 
-    /// Decides what the epoch is: from here on it is a function of these facts.
-    fn facts_of(&mut self, input: &EpochInput, now_us: i64) -> EpochFacts {
-        let partitions = self.input.partition_counts();
-        let quiet = self.time.quiet(&input.chunks, &partitions, &input.drained, now_us);
-        EpochFacts {
-            epoch: self.epoch,
-            now_us,
-            ranges: input.chunks.iter().map(range_of).collect(),
-            partitions,
-            quiet,
-            finished: self.input.finished(),
-            ended: self.input.ended(),
-        }
-    }
-
     /// Says that a source's event time has reached what gives this watermark, for tests.
     pub fn advance_source(&mut self, source: SourceId, watermark_us: i64) {
         let partition = PartitionRef { source, partition: Partition(0) };
@@ -154,151 +147,189 @@ impl Engine {
         self.time.observe(partition, watermark_us.saturating_add(delay_us));
     }
 
-    /// Runs one epoch over records that the caller gathered.
-    ///
-    /// # Errors
-    /// When a plugin, rule or sink fails for good.
-    pub fn epoch(&mut self, input: EpochInput, facts: &EpochFacts) -> Result<(), EngineError> {
-        self.time.begin(facts);
-        self.refuse_oversized(&input.oversized, facts.now_us)?;
-        if self.pool.alone().is_some() {
-            self.process_alone(input, facts)?;
-        } else {
-            self.process_shared(input, facts)?;
+    fn abort_after<T>(&mut self, result: Result<T, EngineError>) -> Result<T, EngineError> {
+        if result.is_err() {
+            self.owner.abort();
         }
-        self.time.end(facts);
-        let watermarks = self.time.watermarks();
-        let end = EpochEnd { epoch: facts.epoch, now_us: facts.now_us, watermarks: &watermarks };
-        self.owner.end_epoch(&end)?;
-        self.epoch += 1;
-        Ok(())
+        result
     }
 
-    /// One worker: chunk by chunk, while its bytes are in the cache.
-    fn process_alone(&mut self, input: EpochInput, facts: &EpochFacts) -> Result<(), EngineError> {
-        for chunk in input.chunks {
-            let partition = self.input.partition_name(chunk.from);
-            let work = Work { chunk, partition, now_us: facts.now_us };
-            let Some(worker) = self.pool.alone() else { return Err(EngineError::WorkersGone) };
-            let mut stage1 = worker.parse(&work)?;
-            let time = self.time.of(work.chunk.from);
-            let rows = std::mem::take(&mut stage1.for_windows);
-            let stage2 = worker.combine(rows, &time, self.owner.watermarks())?;
-            self.absorb(stage1, stage2, &time)?;
-        }
-        Ok(())
-    }
-
-    /// Several workers: chunks are parsed in any order; as soon as all chunks of its partition
-    /// before it are parsed, a chunk's place in time is known and it is combined; results are
-    /// merged in order.
-    fn process_shared(&mut self, input: EpochInput, facts: &EpochFacts) -> Result<(), EngineError> {
-        let count = input.chunks.len();
-        let mut slots: Vec<Slot> = Vec::with_capacity(count);
-        for (slot, chunk) in input.chunks.into_iter().enumerate() {
-            let partition = self.input.partition_name(chunk.from);
-            let work = Box::new(Work { chunk, partition, now_us: facts.now_us });
-            slots.push(Slot::default());
-            self.pool.submit(Task::Parse { slot, work });
-        }
-        // Chunks whose place in time is known, and chunks merged: both prefixes of the epoch.
-        let (mut placed, mut merged) = (0, 0);
-        while merged < count {
-            match self.pool.next()? {
-                Done::Parsed { slot, result } => {
-                    if let Some(entry) = slots.get_mut(slot) {
-                        entry.stage1 = Some(result?);
-                    }
+    fn epochs(
+        &mut self,
+        outside: &dyn Outside,
+        on_epoch: OnEpoch<'_>,
+    ) -> Result<Outcome, EngineError> {
+        let mut outcome = None;
+        self.input.begin(outside);
+        loop {
+            while let Some(done) = self.pool.ready() {
+                self.take(done)?;
+            }
+            self.settle(on_epoch)?;
+            let busy = self.flow.chunks() > 0;
+            if let Some(outcome) = outcome.filter(|_| !busy) {
+                return Ok(outcome);
+            }
+            let room = self.flow.chunks() < self.pool.limit() && self.flow.cuts() < EPOCHS_AHEAD;
+            if outcome.is_none() && room {
+                let chunks = self.input.turn(outside, !busy)?;
+                let came = !chunks.is_empty();
+                chunks.into_iter().for_each(|chunk| self.submit(chunk));
+                let stop = outside.stop();
+                if stop || self.input.is_over(outside) {
+                    outcome = self.cut(outside.now_us(), stop);
+                    self.input.begin(outside);
+                    continue;
                 }
-                Done::Combined { slot, result } => {
-                    if let Some(entry) = slots.get_mut(slot) {
-                        entry.stage2 = Some(result?);
-                    }
+                if came || !busy {
+                    continue;
                 }
             }
-            while let Some(entry) = slots.get_mut(placed) {
-                let Some(stage1) = &mut entry.stage1 else { break };
+            if busy {
+                let done = self.pool.next()?;
+                self.take(done)?;
+            }
+        }
+    }
+
+    fn one_epoch(&mut self, input: EpochInput, facts: &EpochFacts) -> Result<(), EngineError> {
+        for chunk in input.chunks {
+            self.submit(chunk);
+            while self.flow.chunks() >= self.pool.limit() {
+                self.work()?;
+            }
+        }
+        self.flow.cut(facts.clone(), input.oversized);
+        self.epoch = facts.epoch + 1;
+        self.settle(&mut |_| ())?;
+        while self.flow.chunks() > 0 {
+            self.work()?;
+        }
+        Ok(())
+    }
+
+    fn work(&mut self) -> Result<(), EngineError> {
+        let done = self.pool.next()?;
+        self.take(done)?;
+        self.settle(&mut |_| ())
+    }
+
+    fn submit(&mut self, chunk: Chunk) {
+        let partition = self.input.partition_name(chunk.from);
+        let seq = self.flow.add();
+        self.pool.submit(Task::Parse { seq, work: Box::new(Work { chunk, partition }) });
+    }
+
+    fn take(&mut self, done: Done) -> Result<(), EngineError> {
+        match done {
+            Done::Parsed { seq, result, chunk } => {
+                self.input.recycle(chunk);
+                if let Some(slot) = self.flow.slot(seq) {
+                    slot.stage1 = Some(result?);
+                }
+            }
+            Done::Combined { seq, result } => {
+                if let Some(slot) = self.flow.slot(seq) {
+                    slot.stage2 = Some(result?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the epoch that is being read: from here on it is a function of its facts. Returns how
+    /// the run ends, when this was its last epoch.
+    fn cut(&mut self, now_us: i64, stop: bool) -> Option<Outcome> {
+        let EpochReads { ranges, oversized, drained } = self.input.end();
+        let partitions = self.input.partition_counts();
+        let quiet = self.time.quiet(&ranges, &partitions, &drained, now_us);
+        let facts = EpochFacts {
+            epoch: self.epoch,
+            now_us,
+            ranges,
+            partitions,
+            quiet,
+            finished: self.input.finished(),
+            ended: self.input.ended(),
+        };
+        self.epoch += 1;
+        self.flow.cut(facts, oversized);
+        if self.input.all_ended() {
+            Some(Outcome::Finished)
+        } else {
+            stop.then_some(Outcome::Stopped)
+        }
+    }
+
+    /// Does whatever results that are there allow: places chunks in time and sends them to be
+    /// combined, merges them, ends epochs.
+    fn settle(&mut self, on_epoch: OnEpoch<'_>) -> Result<(), EngineError> {
+        loop {
+            while let Some((seq, slot)) = self.flow.place() {
+                let Some(stage1) = &mut slot.stage1 else { continue };
                 let time = self.time.of(stage1.from);
                 self.time.observe(stage1.from, stage1.max_time);
-                entry.time = Some(time);
+                slot.time = Some(time);
                 let rows = std::mem::take(&mut stage1.for_windows);
                 if rows.is_empty() {
-                    entry.stage2 = Some(Stage2 { combined: Vec::new() });
+                    slot.stage2 = Some(Stage2::default());
                 } else {
                     let watermarks = Arc::clone(self.owner.watermarks());
-                    self.pool.submit(Task::Combine { slot: placed, rows, time, watermarks });
+                    self.pool.submit(Task::Combine { seq, rows, time, watermarks });
                 }
-                placed += 1;
             }
-            while let Some(entry) = slots.get_mut(merged) {
-                let Slot { stage1: Some(_), stage2: Some(_), time: Some(_) } = entry else { break };
-                let done = std::mem::take(entry);
-                if let (Some(stage1), Some(stage2), Some(time)) =
-                    (done.stage1, done.stage2, done.time)
-                {
-                    self.owner.absorb(stage1, stage2, row_clock(&time))?;
-                }
-                merged += 1;
+            while let Some((stage1, stage2, time)) = self.flow.merge() {
+                self.owner.absorb(stage1, stage2, &time)?;
             }
+            let Some(cut) = self.flow.end() else { return Ok(()) };
+            self.end(cut)?;
+            on_epoch(self);
         }
-        Ok(())
     }
 
-    fn absorb(
-        &mut self,
-        stage1: Stage1,
-        stage2: Stage2,
-        time: &PartitionTime,
-    ) -> Result<(), EngineError> {
-        self.time.observe(stage1.from, stage1.max_time);
-        self.owner.absorb(stage1, stage2, row_clock(time))
+    fn end(&mut self, cut: Cut) -> Result<(), EngineError> {
+        let Cut { facts, oversized, .. } = cut;
+        for record in &oversized {
+            self.refuse_oversized(record, facts.now_us)?;
+        }
+        self.time.end(&facts);
+        let clocks = self.time.clocks();
+        let end = EpochEnd { epoch: facts.epoch, now_us: facts.now_us, clocks: &clocks };
+        self.owner.end_epoch(&end)?;
+        if let Some(all) = &mut self.facts {
+            all.push(facts);
+        }
+        Ok(())
     }
 
     /// Records that were too long reach no parser; they are refused in the name of each parser
     /// that would have read them.
-    fn refuse_oversized(
-        &mut self,
-        oversized: &[Oversized],
-        now_us: i64,
-    ) -> Result<(), EngineError> {
+    fn refuse_oversized(&mut self, record: &Oversized, now_us: i64) -> Result<(), EngineError> {
         let reason: Reason = Arc::from(RECORD_TOO_LONG);
-        for record in oversized {
-            let plan = Arc::clone(&self.plan);
-            for (index, node) in plan.nodes.iter().enumerate() {
-                let NodeKind::Parser(parser) = &node.kind else { continue };
-                if parser.source != record.from.source {
-                    continue;
-                }
-                let context = RejectContext {
-                    source: Arc::from(plan.source_name(parser.source).unwrap_or("")),
-                    partition: self.input.partition_name(record.from),
-                    node: Arc::from(node.name.as_str()),
-                    plugin_version: None,
-                };
-                let detail = format!("{} bytes; its first bytes are kept", record.length);
-                let mut rejects = Rejects::new(true);
-                let rejected = RejectedRecord {
-                    position: record.position,
-                    received_us: now_us,
-                    record: Some(&record.prefix),
-                    detail: Some(&detail),
-                };
-                rejects.add(&context, &reason, rejected);
-                self.owner.reject(NodeId(index), rejects)?;
+        let detail = format!("{} bytes; its first bytes are kept", record.length);
+        let plan = Arc::clone(&self.plan);
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let NodeKind::Parser(parser) = &node.kind else { continue };
+            if parser.source != record.from.source {
+                continue;
             }
+            let id = NodeId(index);
+            let context = RejectContext {
+                source: self.wiring.source_name(parser.source),
+                partition: self.input.partition_name(record.from),
+                node: self.wiring.name(id),
+                plugin_version: self.wiring.plugin_version(id),
+            };
+            let mut rejects = Rejects::new(self.wiring.keeps_rejects(id));
+            let rejected = RejectedRecord {
+                position: record.position,
+                received_us: now_us,
+                record: Some(&record.prefix),
+                detail: Some(&detail),
+            };
+            rejects.add(&context, &reason, rejected);
+            self.owner.reject(id, Some(record.from), None, rejects)?;
         }
         Ok(())
     }
-}
-
-/// A chunk on its way through the epoch.
-#[derive(Default)]
-struct Slot {
-    stage1: Option<Stage1>,
-    time: Option<PartitionTime>,
-    stage2: Option<Stage2>,
-}
-
-fn row_clock(time: &PartitionTime) -> RowClock {
-    RowClock { max_before_us: time.max_before_chunk, delay_us: time.delay_us }
 }

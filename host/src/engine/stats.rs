@@ -7,7 +7,6 @@ use arrow::array::{AsArray, RecordBatch};
 use crate::parse::Reason;
 use crate::plan::{NodeId, Plan};
 use crate::sinks::SinkSummary;
-use crate::stream::RowErrors;
 
 /// Counters of a run.
 #[derive(Debug, Default)]
@@ -87,17 +86,6 @@ impl Stats {
         if let Some(stats) = self.node(node) {
             for (reason, count) in counts {
                 *stats.rejects.entry(Reason::clone(reason)).or_default() += count;
-            }
-        }
-    }
-
-    /// Counts what went wrong in a node's SQL.
-    pub fn errors(&mut self, node: NodeId, errors: &RowErrors) {
-        if let Some(stats) = self.node(node) {
-            stats.made_null += errors.made_null;
-            if !errors.failed.is_empty() {
-                let failed = u64::try_from(errors.failed.len()).unwrap_or(u64::MAX);
-                *stats.rejects.entry(Reason::from("expression_error")).or_default() += failed;
             }
         }
     }

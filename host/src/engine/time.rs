@@ -1,11 +1,11 @@
 //! Event time of a running pipeline: a watermark tracker for each source, and who is idle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{EpochFacts, QuietPartition};
-use crate::data::{Chunk, NO_TIME, Partition, PartitionRef, SourceId};
+use super::facts::{ChunkRange, EpochFacts, QuietPartition};
+use crate::data::{NO_TIME, Partition, PartitionRef, SourceId};
 use crate::plan::{NodeKind, Plan};
-use crate::watermark::{LastRead, Tracker, idle_candidates};
+use crate::watermark::{LastRead, SourceClock, Tracker, idle_candidates};
 use crate::window::PartitionTime;
 
 /// How far event time has come in each source.
@@ -50,13 +50,14 @@ impl EventTime {
     /// Called once an epoch, while its facts are gathered; a replay takes the recorded answer.
     pub fn quiet(
         &mut self,
-        chunks: &[Chunk],
+        ranges: &[ChunkRange],
         partitions: &[u32],
         drained: &[bool],
         now_us: i64,
     ) -> Vec<QuietPartition> {
         let since = self.last_epoch_us.map_or(0, |last| now_us.saturating_sub(last));
         self.last_epoch_us = Some(now_us);
+        let gave: BTreeSet<PartitionRef> = ranges.iter().map(|range| range.from).collect();
         let mut reads = Vec::new();
         for (source, (&count, time)) in (0u32..).zip(partitions.iter().zip(&self.sources)) {
             let drained = usize::try_from(source).ok().and_then(|at| drained.get(at)).copied();
@@ -65,7 +66,7 @@ impl EventTime {
                     PartitionRef { source: SourceId(source), partition: Partition(partition) };
                 let fresh = Read { last_us: now_us, unreadable_us: 0 };
                 let read = self.reads.entry(partition).or_insert(fresh);
-                if chunks.iter().any(|chunk| chunk.from == partition) {
+                if gave.contains(&partition) {
                     *read = fresh;
                 } else if drained != Some(true) {
                     read.unreadable_us = read.unreadable_us.saturating_add(since);
@@ -84,8 +85,7 @@ impl EventTime {
             .collect()
     }
 
-    /// Lets new partitions join, at the watermark before the epoch.
-    pub fn begin(&mut self, facts: &EpochFacts) {
+    fn join(&mut self, facts: &EpochFacts) {
         for (source, (&count, time)) in (0u32..).zip(facts.partitions.iter().zip(&mut self.sources))
         {
             for partition in 0..count {
@@ -126,8 +126,14 @@ impl EventTime {
         }
     }
 
-    /// Ends an epoch: who is quiet, finished or at the end, and where the watermarks are now.
+    /// Ends an epoch: who has joined, is quiet, finished or at the end, and where the watermarks
+    /// are now. A partition joins at the watermark before the epoch.
     pub fn end(&mut self, facts: &EpochFacts) {
+        self.join(facts);
+        // Records too long to be taken have no event time, but their partition is not idle.
+        for range in facts.ranges.iter().filter(|range| range.rows == 0) {
+            self.observe(range.from, NO_TIME);
+        }
         for quiet in &facts.quiet {
             if let Some(time) = self.source_mut(quiet.partition.source) {
                 time.tracker.set_quiet(quiet.partition, quiet.quiet_us);
@@ -148,8 +154,8 @@ impl EventTime {
         }
     }
 
-    /// Returns the watermark of each source.
-    pub fn watermarks(&self) -> Vec<i64> {
-        self.sources.iter().map(|time| time.tracker.watermark()).collect()
+    /// Returns where each source stands.
+    pub fn clocks(&self) -> Vec<SourceClock> {
+        self.sources.iter().map(|time| time.tracker.source_clock()).collect()
     }
 }

@@ -79,8 +79,8 @@ fn evaluate_all(
             arguments.push(call.arguments.iter().map(|argument| round.column(argument)).collect());
             filters.push(call.filter.as_ref().and_then(|filter| round.condition(filter)));
         }
-        errors.made_null += round.made_null;
         if round.failed.is_empty() {
+            errors.made_null += round.made_null;
             let input = WindowInput {
                 keys,
                 arguments,

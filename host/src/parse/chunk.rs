@@ -44,7 +44,6 @@ pub fn parse_chunk(
     node: &ParserNode,
     instance: &mut ParserInstance,
     chunk: &Chunk,
-    now_us: i64,
     context: &RejectContext,
     rejects: &mut Rejects,
 ) -> Result<Parsed, ParseError> {
@@ -55,12 +54,11 @@ pub fn parse_chunk(
     })?;
     let version = node.plugin.version();
     let codes = &version.descriptor().reject_codes;
-    let unknown: Reason = Arc::from("unknown");
     let mut refused: Vec<u32> = Vec::with_capacity(outcome.rejects.len() + outcome.poison.len());
-    let reasons: Vec<Reason> = codes.iter().map(|code| Arc::clone(&code.name)).collect();
     for &(record, code) in &outcome.rejects {
-        let reason = reasons.get(usize::from(code)).unwrap_or(&unknown);
-        rejects.add(context, reason, rejected(chunk, record, None));
+        let name = codes.get(usize::from(code)).map(|code| Arc::clone(&code.name));
+        let reason = name.unwrap_or_else(|| Arc::from("unknown"));
+        rejects.add(context, &reason, rejected(chunk, record, None));
         refused.push(record);
     }
     for poison in &outcome.poison {
@@ -74,10 +72,9 @@ pub fn parse_chunk(
         None => remaining(chunk.len(), refused),
     };
     let time = event_times(node, &outcome.rows, chunk, &records);
-    let (keep, rejected_any) = acceptable(node, &time, now_us);
-    if !rejected_any {
+    let Some(keep) = acceptable(node, &time, chunk, &records) else {
         return Ok(Parsed { batch: outcome.rows, time, records });
-    }
+    };
     report_unacceptable(chunk, &time, &records, &keep, context, rejects);
     Ok(Parsed {
         batch: filter_record_batch(&outcome.rows, &keep)?,
@@ -130,18 +127,32 @@ fn event_times(
     }
 }
 
-/// Returns which rows have a usable event time, and whether any has not.
-fn acceptable(node: &ParserNode, time: &Int64Array, now_us: i64) -> (BooleanArray, bool) {
-    let latest = node.max_ahead_us.map(|ahead| now_us.saturating_add(ahead));
-    let too_late = latest.is_some_and(|latest| time.values().iter().any(|&t| t > latest));
-    if time.null_count() == 0 && !too_late {
-        return (BooleanArray::from(Vec::<bool>::new()), false);
+/// Returns which rows have a usable event time; nothing when all have. A row must not be further
+/// ahead of the receipt of its record than `max_ahead`.
+fn acceptable(
+    node: &ParserNode,
+    time: &Int64Array,
+    chunk: &Chunk,
+    records: &UInt32Array,
+) -> Option<BooleanArray> {
+    let ahead = node.max_ahead_us.unwrap_or(i64::MAX);
+    // Records are received in order, so no row may be later than this without a closer look.
+    let first = chunk.received_us.first().copied().unwrap_or_default().saturating_add(ahead);
+    if time.null_count() == 0 && time.values().iter().all(|time| *time <= first) {
+        return None;
     }
-    let limit = latest.unwrap_or(i64::MAX);
-    let keep: BooleanArray =
-        time.iter().map(|time| Some(time.is_some_and(|time| time <= limit))).collect();
-    let any = keep.true_count() < keep.len();
-    (keep, any)
+    let received = |record: &u32| {
+        let index = usize::try_from(*record).unwrap_or(usize::MAX);
+        chunk.received_us.get(index).copied().unwrap_or_default()
+    };
+    let keep: BooleanArray = time
+        .iter()
+        .zip(records.values())
+        .map(|(time, record)| {
+            Some(time.is_some_and(|time| time <= received(record).saturating_add(ahead)))
+        })
+        .collect();
+    (keep.true_count() < keep.len()).then_some(keep)
 }
 
 fn report_unacceptable(

@@ -10,4 +10,4 @@ mod rejects;
 
 pub use chunk::{ParseError, Parsed, parse_chunk};
 pub use max_before::{MaxBefore, RunningMax};
-pub use rejects::{Reason, RejectContext, RejectedRecord, Rejects};
+pub use rejects::{EXPRESSION_ERROR, Reason, RejectContext, RejectedRecord, Rejects};

@@ -14,6 +14,9 @@ use crate::plan::rejects_schema;
 /// The longest part of a refused record that is kept, in bytes.
 const MAX_RECORD_BYTES: usize = 64 << 10;
 
+/// The reason under which rows are refused whose SQL failed.
+pub const EXPRESSION_ERROR: &str = "expression_error";
+
 /// Why a record or row was refused: a short name, used as a label.
 pub type Reason = Arc<str>;
 

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::graph::{Edge, GraphNode, NodeId, Port, Role, resolve};
 use super::nodes::{
     Emits, Named, NodeKind, ParserNode, Place, Plan, PlanNode, RuleBody, RuleNode, SinkNode,
-    SourceNode, StreamNode, WindowNode,
+    SourceNode, StreamNode, WindowNode, made_at,
 };
 use super::rejects::rejects_schema;
 use crate::config::model::{self, Located, OutputMode, Pipeline, PluginRef, WindowKind};
@@ -16,8 +16,8 @@ use crate::diag::{Diagnostic, SourceFile};
 use crate::expr::{self, Compiled, SqlError, type_name};
 use crate::plugin::{ParserPlugin, PluginError, PluginVersion, RulePlugin};
 use crate::rules::{
-    AlertSettings, KeyedRule, KeyedSettings, MessageTemplate, RuleError, RulePlan, TemplateError,
-    WhenRule,
+    AlertSettings, KeyedRule, KeyedSettings, MessageTemplate, REVISION, RuleError, RulePlan,
+    TemplateError, WINDOW_END, WINDOW_START, WhenRule,
 };
 use crate::sinks::{self, SinkInput};
 use crate::window::{Window, WindowSpec};
@@ -116,25 +116,11 @@ impl Builder<'_> {
     fn source(&mut self, node: &GraphNode, index: usize) -> Option<PlanNode> {
         let config = self.pipeline.sources.get(index)?.config.clone();
         let id = SourceId(u32::try_from(index).ok()?);
-        let endless = match &config.kind {
-            model::SourceKind::File(file) => file.follow,
-            model::SourceKind::Directory(directory) => directory.watch,
-            model::SourceKind::Stdin => true,
-            model::SourceKind::Rate(rate) => rate.rows.is_none(),
-            model::SourceKind::Generator(_) => false,
-        };
-        if endless && config.watermark.idle_timeout_us.is_none() {
-            self.warnings.push(
-                Diagnostic::warning(format!("source `{}` has no idle_timeout", node.name))
-                    .at(node.span.clone())
-                    .label("when it falls silent, its windows stay open")
-                    .help("set watermark = { idle_timeout = \"30 seconds\", … }"),
-            );
-        }
         Some(PlanNode {
             name: node.name.clone(),
             kind: NodeKind::Source(SourceNode { id, config }),
             inputs: Vec::new(),
+            input: Arc::new(Schema::empty()),
             schema: Arc::new(Schema::empty()),
             secondary: None,
             sources: vec![id],
@@ -176,6 +162,7 @@ impl Builder<'_> {
                 max_ahead_us,
             }),
             inputs: node.inputs.clone(),
+            input: Arc::new(Schema::empty()),
             schema,
             secondary: Some(rejects_schema()),
             sources: vec![source_id],
@@ -238,6 +225,7 @@ impl Builder<'_> {
             name: node.name.clone(),
             kind: NodeKind::Stream(StreamNode { unnest, derive, filter, select }),
             inputs: node.inputs.clone(),
+            input: input.schema,
             schema,
             secondary: None,
             sources: input.sources,
@@ -274,7 +262,7 @@ impl Builder<'_> {
                 Err(error) => self.sql_problem(sql, error),
             }
         }
-        self.refuse_clashes(node, &keys, &config.aggregate, &config.derive);
+        self.refuse_clashes(node, &keys, config);
         if self.problems.len() != before {
             return None;
         }
@@ -298,6 +286,10 @@ impl Builder<'_> {
             }
         };
         let mut schema = window.schema();
+        let numbered = config.allowed_lateness_us > 0;
+        if numbered {
+            schema = with_column(&schema, REVISION, DataType::Int64, false);
+        }
         let derive = self.chain(&config.derive, &mut schema);
         let having = self.optional(config.having.as_ref(), &schema, expr::compile_predicate);
         let late = late_schema(&input.schema);
@@ -311,8 +303,10 @@ impl Builder<'_> {
                 derive,
                 having,
                 output: config.output,
+                numbered,
             }),
             inputs: node.inputs.clone(),
+            input: input.schema,
             schema,
             secondary: Some(late),
             sources: input.sources,
@@ -341,8 +335,14 @@ impl Builder<'_> {
         let (body, alerts, rows) = built?;
         Some(PlanNode {
             name: node.name.clone(),
-            kind: NodeKind::Rule(RuleNode { body }),
+            kind: NodeKind::Rule(RuleNode {
+                body,
+                key: config.key.iter().map(|column| column.value.clone()).collect(),
+                order: config.order,
+                state_ttl_us: config.state_ttl_us,
+            }),
             inputs: node.inputs.clone(),
+            input: input.schema,
             schema: alerts,
             secondary: rows,
             sources: input.sources,
@@ -383,7 +383,6 @@ impl Builder<'_> {
             Ok(plugin) => plugin,
             Err(error) => return self.plugin_problem(reference, &error),
         };
-        self.warn_about_state(node, config);
         let id = version.id();
         let label = format!("{} {}", id.name, id.version);
         let settings = KeyedSettings {
@@ -434,19 +433,6 @@ impl Builder<'_> {
         })
     }
 
-    fn warn_about_state(&mut self, node: &GraphNode, config: &model::Rule) {
-        if !config.key.is_empty() && config.state_ttl_us.is_none() {
-            self.warnings.push(
-                Diagnostic::warning(format!(
-                    "rule `{}` keeps the state of every key for ever",
-                    node.name
-                ))
-                .at(node.span.clone())
-                .help("set state_ttl = \"1 day\", or longer than a key may be silent"),
-            );
-        }
-    }
-
     fn sink(&mut self, node: &GraphNode, index: usize) -> Option<PlanNode> {
         let config = self.pipeline.sinks.get(index)?.config.kind.clone();
         let mut inputs: Vec<SinkInput> = Vec::with_capacity(node.inputs.len());
@@ -470,6 +456,7 @@ impl Builder<'_> {
             name: node.name.clone(),
             kind: NodeKind::Sink(SinkNode { config, inputs }),
             inputs: node.inputs.clone(),
+            input: Arc::new(Schema::empty()),
             schema: Arc::new(Schema::empty()),
             secondary: None,
             sources,
@@ -498,6 +485,7 @@ impl Builder<'_> {
                 );
                 return None;
             }
+            first.schema = with_nulls_of_both(&first.schema, &next.schema);
             if next.place == Place::Owner {
                 first.place = Place::Owner;
             }
@@ -532,8 +520,9 @@ impl Builder<'_> {
                 Port::Main => node.schema.clone(),
                 _ => node.secondary.clone()?,
             },
-            place: if edge.port == Port::Late { Place::Owner } else { node.place },
-            emits: node.emits,
+            place: made_at(node, edge.port),
+            // Only results replace each other: late and annotated rows stand for themselves.
+            emits: if edge.port == Port::Main { node.emits } else { Emits::Rows },
             sources: node.sources.clone(),
             timeless,
         })
@@ -566,14 +555,11 @@ impl Builder<'_> {
         }
     }
 
-    fn refuse_clashes(
-        &mut self,
-        node: &GraphNode,
-        keys: &[Named],
-        aggregates: &[(String, Located<String>)],
-        derive: &[(String, Located<String>)],
-    ) {
-        let mut seen: Vec<&str> = vec!["window_start", "window_end"];
+    fn refuse_clashes(&mut self, node: &GraphNode, keys: &[Named], config: &model::Window) {
+        let mut seen: Vec<&str> = vec![WINDOW_START, WINDOW_END];
+        if config.allowed_lateness_us > 0 {
+            seen.push(REVISION);
+        }
         for (name, _) in keys {
             if seen.contains(&name.as_str()) {
                 self.problems.push(
@@ -584,7 +570,7 @@ impl Builder<'_> {
             }
             seen.push(name);
         }
-        for (name, sql) in aggregates.iter().chain(derive) {
+        for (name, sql) in config.aggregate.iter().chain(&config.derive) {
             if seen.contains(&name.as_str()) {
                 self.problems.push(
                     Diagnostic::error(format!("two columns of the result are called `{name}`"))
@@ -702,8 +688,12 @@ impl Builder<'_> {
         None
     }
 
-    /// A node that nobody reads does its work for nothing.
+    /// A node that nobody reads does its work for nothing. In a pipeline without sinks that is
+    /// known already.
     fn warn_about_unread(&mut self) {
+        if self.pipeline.sinks.is_empty() {
+            return;
+        }
         for (index, node) in self.graph.iter().enumerate() {
             let read =
                 self.graph.iter().any(|other| other.inputs.iter().any(|edge| edge.node.0 == index));
@@ -720,6 +710,15 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Returns a schema whose columns may be null where those of either schema may.
+fn with_nulls_of_both(a: &SchemaRef, b: &Schema) -> SchemaRef {
+    let nullable = |(a, b): (&Arc<Field>, &Arc<Field>)| {
+        let nullable = a.is_nullable() || b.is_nullable();
+        Arc::new(a.as_ref().clone().with_nullable(nullable))
+    };
+    Arc::new(Schema::new(a.fields().iter().zip(b.fields()).map(nullable).collect::<Vec<_>>()))
 }
 
 /// Returns the first difference between two schemas, in words.

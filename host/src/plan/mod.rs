@@ -10,6 +10,9 @@ mod graph;
 mod nodes;
 mod rejects;
 
+#[cfg(test)]
+mod tests;
+
 pub use build::{Plugins, build};
 pub use describe::describe;
 pub use graph::{Edge, NodeId, Port};

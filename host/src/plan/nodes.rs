@@ -54,6 +54,32 @@ impl Plan {
             Port::Rejects | Port::Late | Port::Rows => node.secondary.as_ref(),
         }
     }
+
+    /// Returns where the rows of an output come out: rejects and late rows are handed out by the
+    /// owner of the state, also those of nodes that run on workers.
+    pub fn made_at(&self, edge: &Edge) -> Place {
+        made_at(self.node(edge.node), edge.port)
+    }
+
+    /// Returns where a node takes the rows of one of its inputs. Windows and `when` rules take a
+    /// worker's rows there and then; every other node takes all its inputs at its own place.
+    pub fn taken_at(&self, reader: NodeId, edge: &Edge) -> Place {
+        let node = self.node(reader);
+        let early = match &node.kind {
+            NodeKind::Window(_) => true,
+            NodeKind::Rule(rule) => matches!(rule.body, RuleBody::When { .. }),
+            _ => node.place == Place::Worker,
+        };
+        if early { self.made_at(edge) } else { Place::Owner }
+    }
+}
+
+/// Returns where a node's rows come out.
+pub(super) fn made_at(node: &PlanNode, port: Port) -> Place {
+    match port {
+        Port::Rejects | Port::Late => Place::Owner,
+        Port::Main | Port::Rows => node.place,
+    }
 }
 
 /// One node of a plan.
@@ -64,7 +90,9 @@ pub struct PlanNode {
     pub kind: NodeKind,
     /// What it reads.
     pub inputs: Vec<Edge>,
-    /// The schema of its main output; a source has none of its own, a sink that of its input.
+    /// The schema of what it reads, all inputs brought to one; empty for sources, parsers and sinks.
+    pub input: SchemaRef,
+    /// The schema of its main output; empty for sources and sinks.
     pub schema: SchemaRef,
     /// The schema of its secondary output (rejects, late rows, annotated rows).
     pub secondary: Option<SchemaRef>,
@@ -175,12 +203,20 @@ pub struct WindowNode {
     pub having: Option<Compiled>,
     /// Output mode.
     pub output: model::OutputMode,
+    /// Windows may fire again: results say in a column [`REVISION`] which firing they are of.
+    pub numbered: bool,
 }
 
 /// A rule.
 pub struct RuleNode {
     /// What it evaluates.
     pub body: RuleBody,
+    /// Its key columns.
+    pub key: Vec<String>,
+    /// The order in which a plugin sees rows.
+    pub order: model::RowOrder,
+    /// How long a silent key's state is kept; none: for ever.
+    pub state_ttl_us: Option<i64>,
 }
 
 /// The two kinds of rules.

@@ -35,6 +35,8 @@ pub struct RunSummary {
     pub sinks: Vec<SinkReport>,
     /// Records that broke a plugin or an expression and went to the dead letters.
     pub poison: u64,
+    /// Values that SQL made null (divisions by zero, failed casts, overflows), by node.
+    pub made_null: Vec<(String, u64)>,
     /// The most memory in use; none where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
 }
@@ -122,6 +124,8 @@ impl RunSummary {
                 "files": s.summary.files, "checksum": s.summary.checksum.map(checksum_text),
             })
         };
+        let made_null = self.made_null.iter().map(|(name, n)| (name.clone(), Json::from(*n)));
+        let made_null = Json::Object(made_null.collect());
         json!({
             "pipeline": self.pipeline,
             "elapsed_us": u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX),
@@ -133,6 +137,7 @@ impl RunSummary {
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "sinks": self.sinks.iter().map(sink).collect::<Vec<_>>(),
             "poison": self.poison,
+            "made_null": made_null,
             "peak_memory_bytes": self.peak_memory_bytes,
         })
     }
@@ -183,6 +188,13 @@ impl RunSummary {
             ];
             Line::node(&s.name, cells, checksum.unwrap_or_default())
         });
+        if !self.made_null.is_empty() {
+            let all = self.made_null.iter().map(|(_, n)| n).sum();
+            let cells = [count_text(all), "".into(), "".into()];
+            let nodes = list(self.made_null.iter().map(|(name, n)| (name.as_str(), *n)));
+            let note = format!("divisions by zero, failed casts, overflows: {nodes}");
+            lines.push(Line { name: "made null".into(), cells, note });
+        }
         if self.poison > 0 {
             let cells = [count_text(self.poison), "".into(), "".into()];
             let note = "records that broke a plugin or an expression: see the dead letters";
@@ -304,6 +316,7 @@ mod tests {
                 },
             ],
             poison: 3,
+            made_null: vec![("error_rate".into(), 7)],
             peak_memory_bytes: Some(58_200_000),
         }
     }
@@ -322,6 +335,7 @@ rules          alerts
 sinks            rows     bytes  files
   alerts           12    3.1 kB      1
   nowhere         240                   checksum 00000000000000ff
+made null           7                   divisions by zero, failed casts, overflows: error_rate 7
 poison              3                   records that broke a plugin or an expression: see the dead letters
 ";
         assert_eq!(example().to_string(), expected);
@@ -347,6 +361,7 @@ poison              3                   records that broke a plugin or an expres
             ("/sinks/0/files", json!(1)),
             ("/sinks/1/checksum", json!("00000000000000ff")),
             ("/poison", json!(3)),
+            ("/made_null", json!({ "error_rate": 7 })),
         ] {
             assert_eq!(json.pointer(path), Some(&expected), "{path}");
         }

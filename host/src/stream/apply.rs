@@ -1,6 +1,6 @@
 //! Applies a stream's expressions to a batch of rows.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -45,15 +45,17 @@ pub fn apply(
     // A row that fails must leave every column, so columns are computed until none fails.
     'again: loop {
         columns.clear();
+        let mut made_null = 0;
         for (_, expression) in select {
             let evaluated = expression.evaluate(&rows.batch);
-            errors.made_null += evaluated.made_null;
+            made_null += evaluated.made_null;
             if !evaluated.errors.is_empty() {
                 rows = without_failed(rows, &evaluated, errors)?;
                 continue 'again;
             }
             columns.push(evaluated.array);
         }
+        errors.made_null += made_null;
         break;
     }
     let batch = batch_of(schema.clone(), columns, rows.len())?;
@@ -117,8 +119,8 @@ fn without_failed(
 }
 
 fn keep_mask(rows: usize, evaluated: &Evaluated) -> BooleanArray {
-    let failed: BTreeMap<u32, ()> = evaluated.errors.iter().map(|error| (error.row, ())).collect();
-    (0u32..).take(rows).map(|row| Some(!failed.contains_key(&row))).collect()
+    let failed: BTreeSet<u32> = evaluated.errors.iter().map(|error| error.row).collect();
+    (0u32..).take(rows).map(|row| Some(!failed.contains(&row))).collect()
 }
 
 /// Returns the array as a condition.

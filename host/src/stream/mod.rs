@@ -4,6 +4,8 @@
 //! [`RowErrors`]; its neighbours go on.
 
 mod apply;
+mod union;
 mod unnest;
 
 pub use apply::{RowErrors, apply, extend, filter_by};
+pub use union::union;

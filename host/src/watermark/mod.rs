@@ -10,6 +10,8 @@
 
 mod partition;
 mod tracker;
+mod union;
 
 pub use partition::PartitionClock;
 pub use tracker::{LastRead, Tracker, idle_candidates};
+pub use union::{SourceClock, union};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::partition::PartitionClock;
+use super::union::SourceClock;
 use crate::data::{NO_TIME, PartitionRef, SourceId};
 
 /// The clocks of a pipeline's partitions and the watermark they make.
@@ -120,6 +121,16 @@ impl Tracker {
     /// Says that the whole input has ended.
     pub fn end(&mut self) {
         self.ended = true;
+    }
+
+    /// Returns where the source of this tracker stands as of the last `advance`, for nodes that
+    /// read several.
+    pub fn source_clock(&self) -> SourceClock {
+        SourceClock {
+            watermark: self.watermark,
+            holds: self.clocks.values().any(PartitionClock::holds),
+            ended: self.ended,
+        }
     }
 
     /// Returns what is known of a partition.

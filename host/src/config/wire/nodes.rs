@@ -194,7 +194,7 @@ pub(in crate::config) struct Window {
     ///
     /// `trigger = "10 seconds"`
     pub trigger: Key<Duration>,
-    /// How long a closed window still takes late rows and is emitted again as a revision. Tumbling and sliding windows in append mode only.
+    /// How long a closed window still takes late rows and is emitted again as a revision, numbered in the column `revision`. Tumbling and sliding windows in append mode only.
     ///
     /// `allowed_lateness = "1 minute"`
     #[schemars(extend("default" = "0s"))]

@@ -1,0 +1,101 @@
+//! Refused records and rows: counted, handed to whoever reads `<parser>.rejects`, written to the
+//! dead letters.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+
+use super::super::error::EngineError;
+use super::{About, Batch, Owner};
+use crate::config::model::OutputMode;
+use crate::data::{NO_TIME, PartitionRef, Rows};
+use crate::parse::{Reason, RejectContext, RejectedRecord, Rejects};
+use crate::plan::{DEAD_LETTERS, NodeId, Port};
+use crate::sinks::Delivery;
+
+impl Owner {
+    /// Counts rejects and hands them to whoever reads them. `chunk` is where they are from, if
+    /// they are from one.
+    ///
+    /// # Errors
+    /// When they cannot be written to the dead letters.
+    pub fn reject(
+        &mut self,
+        node: NodeId,
+        from: Option<PartitionRef>,
+        chunk: Option<u64>,
+        rejects: Rejects,
+    ) -> Result<(), EngineError> {
+        self.stats.rejects(node, rejects.counts());
+        let name = &self.plan.node(node).name;
+        let batch = rejects.finish().map_err(|source| EngineError::columns(name, source))?;
+        let Some(batch) = batch else { return Ok(()) };
+        if let Some(sink) = &mut self.dead_letters {
+            let delivery = Delivery {
+                node: DEAD_LETTERS,
+                batch: &batch,
+                revision: 0,
+                watermark_us: NO_TIME,
+                epoch: self.epoch,
+                mode: OutputMode::Append,
+            };
+            sink.write(&delivery).map_err(|source| EngineError::DeadLetters { source })?;
+        }
+        if self.wiring.ships(node, Port::Rejects) {
+            let rows = reject_rows(batch, from);
+            self.give(node, Port::Rejects, Batch { chunk, ..Batch::made(rows) });
+        }
+        Ok(())
+    }
+
+    /// Refuses rows in a node's name: the position of each, and what was wrong with it.
+    pub(super) fn refuse(
+        &mut self,
+        node: NodeId,
+        about: About,
+        reason: &str,
+        rows: &[(i64, String)],
+    ) -> Result<(), EngineError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let About { from, received_us } = about;
+        let reason: Reason = Arc::from(reason);
+        let nobody = || Arc::from("");
+        let context = RejectContext {
+            source: from.map_or_else(nobody, |from| self.wiring.source_name(from.source)),
+            partition: from
+                .and_then(|from| self.partitions.get(&from).cloned())
+                .unwrap_or_else(nobody),
+            node: self.wiring.name(node),
+            plugin_version: self.wiring.plugin_version(node),
+        };
+        let mut rejects = Rejects::new(self.dead_letters.is_some());
+        for (position, message) in rows {
+            let detail = Some(message.as_str());
+            let record = RejectedRecord { position: *position, received_us, record: None, detail };
+            rejects.add(&context, &reason, record);
+        }
+        self.reject(node, from, None, rejects)
+    }
+}
+
+/// Rejects as rows. Their time is when the record was received, since many have no other; they
+/// follow no watermark.
+fn reject_rows(batch: RecordBatch, from: Option<PartitionRef>) -> Rows {
+    let rows = batch.num_rows();
+    let column = |name: &str| batch.column_by_name(name).cloned();
+    let time = column("received")
+        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>().cloned())
+        .map(|times| times.reinterpret_cast::<Int64Type>());
+    let position =
+        column("position").and_then(|column| column.as_primitive_opt::<Int64Type>().cloned());
+    Rows {
+        time: time.unwrap_or_else(|| Int64Array::from_value(NO_TIME, rows)),
+        position: position.unwrap_or_else(|| Int64Array::from_value(0, rows)),
+        max_before: Int64Array::from_value(NO_TIME, rows),
+        batch,
+        from,
+    }
+}
