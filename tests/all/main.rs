@@ -9,6 +9,8 @@
 //! | `siblings` | the reference queries on generated data, judged by a plain model (`model`, `made`) |
 //! | `pipelines` | the shipped pipeline files and their own tests |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
+//! | `hostile` | plugins that do everything wrong, in whole pipelines |
+//! | `ui` | what is said about pipelines that cannot run |
 //! | `third_party` | a plugin written outside this repository |
 
 #![expect(
@@ -19,6 +21,7 @@
 
 mod access_log;
 mod anomalies;
+mod hostile;
 mod log_analytics;
 mod made;
 mod model;
@@ -27,4 +30,5 @@ mod run;
 mod siblings;
 mod support;
 mod third_party;
+mod ui;
 mod windows;

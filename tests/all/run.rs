@@ -5,7 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::millstream;
+use serde_json::{Value, json};
+
+use crate::support::{millstream, read_jsonl};
 
 const LINES: &str = r#"
 name = "lines"
@@ -299,4 +301,153 @@ fn a_stalled_process_loses_nothing() {
     let output = child.wait_with_output().expect("wait");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "{\"rows\":200000}\n");
+}
+
+const EVENTS: &str = r#"
+name = "events"
+[dead_letters]
+path = "dead.jsonl"
+[sources.text]
+type = "file"
+path = "input.txt"
+[parsers.events]
+input = "text"
+plugin = "json"
+event_time = "at"
+config = { columns = { at = "timestamp", n = "int64", s = "text" } }
+[streams.ratios]
+input = "events"
+derive = { ratio = "100 / n" }
+select = ["s", "ratio"]
+[windows.minutes]
+input = "events"
+tumbling = "1 minute"
+aggregate = { rows = "count(*)" }
+[sinks.out]
+inputs = ["ratios"]
+type = "console"
+format = "jsonl"
+[sinks.windows]
+inputs = ["minutes"]
+type = "file"
+visible = "commit"
+path = "windows.jsonl"
+"#;
+
+/// A record with the event time `at`, the number 4 and the text "x".
+fn event(at: &str) -> String {
+    format!("{{\"at\":\"{at}\",\"n\":4,\"s\":\"x\"}}\n")
+}
+
+/// Whatever a record is, it becomes rows or a reject, and its neighbours go on.
+#[test]
+fn bad_records_are_data() {
+    const GOOD: &str = "{\"s\":\"x\",\"ratio\":25.0}\n";
+    let good = event("2025-01-01T00:00:00Z");
+    let with = |before: &[u8]| [before, good.as_bytes()].concat();
+    let long = |bytes: usize| {
+        let text = "y".repeat(bytes);
+        with(format!("{{\"at\":\"2025-01-01T00:00:00Z\",\"n\":4,\"s\":\"{text}\"}}\n").as_bytes())
+    };
+    let deep = format!("{{\"z\":{}{}}}\n", "[".repeat(100_000), "]".repeat(100_000));
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    // (name, input, rows, rejects by reason, values that became null)
+    let cases: [(&str, Vec<u8>, &str, Value, u64); 14] = [
+        ("empty file", Vec::new(), "", json!({}), 0),
+        ("no last line end", good.trim_end().into(), GOOD, json!({}), 0),
+        ("empty lines", with(b"\n\n"), GOOD, json!({ "invalid_json": 2 }), 0),
+        ("binary", all_bytes, "", json!({ "invalid_json": 2 }), 0),
+        ("nul bytes", with(b"\0\0\n"), GOOD, json!({ "invalid_json": 1 }), 0),
+        ("invalid UTF-8", with(b"{\"s\":\"\xff\xfe\"}\n"), GOOD, json!({ "invalid_json": 1 }), 0),
+        ("10 MB line", long(10 << 20), GOOD, json!({ "record_too_long": 1 }), 0),
+        ("nested without end", with(deep.as_bytes()), GOOD, json!({ "missing_event_time": 1 }), 0),
+        (
+            "a number beyond 64 bits",
+            with(b"{\"at\":\"2025-01-01T00:00:00Z\",\"n\":99999999999999999999}\n"),
+            GOOD,
+            json!({ "number_out_of_range": 1 }),
+            0,
+        ),
+        (
+            "division by zero",
+            with(b"{\"at\":\"2025-01-01T00:00:00Z\",\"n\":0,\"s\":\"zero\"}\n"),
+            "{\"s\":\"zero\",\"ratio\":null}\n{\"s\":\"x\",\"ratio\":25.0}\n",
+            json!({}),
+            1,
+        ),
+        ("year 9999", event("9999-12-31T23:59:59.999999Z").into(), GOOD, json!({}), 0),
+        (
+            "year 10000",
+            with(event("10000-01-01T00:00:00Z").as_bytes()),
+            GOOD,
+            json!({ "bad_timestamp": 1 }),
+            0,
+        ),
+        (
+            "year -44",
+            with(event("-0044-03-15T12:00:00Z").as_bytes()),
+            GOOD,
+            json!({ "bad_timestamp": 1 }),
+            0,
+        ),
+        ("year 0", event("0000-01-01T00:00:00Z").into(), GOOD, json!({}), 0),
+    ];
+    for (name, input, rows, rejects, made_null) in cases {
+        let folder = Folder::new(EVENTS, &input);
+        let output = folder.run(&["--summary-json"]);
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), rows, "{name}");
+        let said = text(&output.stderr);
+        let summary = said.lines().rev().find(|line| line.starts_with('{')).expect("a summary");
+        let summary: Value = serde_json::from_str(summary).expect("JSON");
+        assert_eq!(summary["parsers"][0]["rejects"], rejects, "{name}");
+        let nulls: u64 = summary["made_null"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(_, n)| n.as_u64())
+            .sum();
+        assert_eq!(nulls, made_null, "{name}");
+        assert_eq!(summary["poison"], json!(0), "{name}");
+        let count: u64 =
+            rejects.as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+        let dead = folder.path().join("dead.jsonl");
+        let dead = if dead.exists() { read_jsonl(&dead) } else { Vec::new() };
+        assert_eq!(u64::try_from(dead.len()), Ok(count), "{name}: {dead:?}");
+        for letter in dead {
+            assert!(rejects[letter["reason"].as_str().unwrap_or_default()].is_u64(), "{letter}");
+            assert!(letter["record"].is_string(), "{name}: {letter}");
+        }
+    }
+}
+
+#[test]
+fn the_ends_of_time_have_windows() {
+    for (at, window) in [
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:00Z"),
+        ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
+        ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:00Z"),
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+    ] {
+        let folder = Folder::new(EVENTS, event(at).as_bytes());
+        let output = folder.run(&[]);
+        assert_eq!(output.status.code(), Some(0), "{at}: {}", text(&output.stderr));
+        let rows = read_jsonl(&folder.path().join("windows.jsonl"));
+        let [row] = &rows[..] else { panic!("{at}: {rows:?}") };
+        assert_eq!((&row["window_start"], &row["rows"]), (&json!(window), &json!(1)), "{at}");
+    }
+}
+
+/// A run adds its dead letters to those of the runs before it.
+#[test]
+fn dead_letters_are_kept_from_run_to_run() {
+    let folder = Folder::new(EVENTS, b"not JSON\n");
+    for runs in 1..3 {
+        let output = folder.run(&["-q"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(read_jsonl(&folder.path().join("dead.jsonl")).len(), runs);
+    }
+    let output = folder.run(&["-q", "--set", "dead_letters.path=/dev/full"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("/dev/full"), "{}", text(&output.stderr));
 }

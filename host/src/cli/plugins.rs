@@ -20,6 +20,8 @@ impl PluginFolders {
     pub fn new(runtime: Arc<PluginRuntime>, configured: &[PathBuf]) -> Self {
         let mut folders = configured.to_vec();
         folders.extend(standard_folders());
+        let mut seen = std::collections::BTreeSet::new();
+        folders.retain(|folder| seen.insert(folder.clone()));
         Self { runtime, folders }
     }
 

@@ -9,6 +9,9 @@ use crate::report::{
     Lateness, ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary, peak_memory_bytes,
 };
 
+/// Reasons of records that broke a plugin begin so.
+const POISON: &str = "plugin_";
+
 /// Returns the summary of a run.
 pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
     let (plan, stats) = (engine.plan(), engine.owner().stats());
@@ -27,11 +30,19 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
             summary.made_null.push((name.clone(), counters.made_null));
         }
         match &node.kind {
-            NodeKind::Parser(_) => summary.parsers.push(ParserSummary {
-                name,
-                parsed: counters.rows_out,
-                rejects: counters.rejects.iter().map(|(why, n)| (why.to_string(), *n)).collect(),
-            }),
+            NodeKind::Parser(_) => {
+                let broke = counters.rejects.iter().filter(|(why, _)| why.starts_with(POISON));
+                summary.poison += broke.map(|(_, n)| n).sum::<u64>();
+                summary.parsers.push(ParserSummary {
+                    name,
+                    parsed: counters.rows_out,
+                    rejects: counters
+                        .rejects
+                        .iter()
+                        .map(|(why, n)| (why.to_string(), *n))
+                        .collect(),
+                });
+            }
             NodeKind::Window(_) => {
                 summary.poison += rejected;
                 let log = engine.owner().late().window(NodeId(index));

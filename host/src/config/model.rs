@@ -189,7 +189,7 @@ pub struct Parser {
     /// The plugin.
     pub plugin: PluginRef,
     /// The plugin's own settings, a JSON object; keys in file order.
-    pub config: serde_json::Value,
+    pub config: Located<serde_json::Value>,
     /// The column that holds the event time; none: the time the record was received.
     pub event_time: Option<Located<String>>,
 }
@@ -348,7 +348,7 @@ pub enum RuleKind {
         /// The plugin.
         plugin: PluginRef,
         /// The plugin's own settings, a JSON object; keys in file order.
-        config: serde_json::Value,
+        config: Located<serde_json::Value>,
     },
 }
 

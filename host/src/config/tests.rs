@@ -76,7 +76,7 @@ fn defaults_are_what_the_reference_says() {
     let parser = &pipeline.parsers[0].config;
     assert_eq!(parser.plugin.source.value, PluginSource::Name("json".into()));
     assert_eq!(parser.plugin.limits, Limits::default());
-    assert_eq!(parser.config, json!({}));
+    assert_eq!(parser.config.value, json!({}));
     assert_eq!(parser.event_time, None);
     let window = &pipeline.windows[0].config;
     assert_eq!(window.kind, WindowKind::Tumbling { size_us: 60_000_000, offset_us: 0 });
@@ -315,7 +315,7 @@ type = "discard"
     let limits = Limits { memory_bytes: 16_000_000, deadline_us: 2_000_000, output_bytes: 1 << 20 };
     assert_eq!(parser.plugin.limits, limits);
     assert_eq!(
-        parser.config.to_string(),
+        parser.config.value.to_string(),
         r#"{"z":1,"a":[1.5,true,"x","2025-01-01T00:00:00Z"],"m":{"y":1,"b":2}}"#,
         "keys in file order, dates as text",
     );
@@ -359,7 +359,7 @@ type = "discard"
     assert_eq!(rule.state_ttl_us, Some(7 * 86_400_000_000));
     let RuleKind::Plugin { plugin, config } = &rule.kind else { panic!() };
     assert_eq!(plugin.source.value, PluginSource::Name("error-spike".into()));
-    assert_eq!(*config, json!({ "column": "rate" }));
+    assert_eq!(config.value, json!({ "column": "rate" }));
 
     let SinkKind::File(parts) = &pipeline.sinks[1].config.kind else { panic!() };
     let expected = FileSink {

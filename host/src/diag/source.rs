@@ -50,6 +50,12 @@ impl SourceFile {
         (self.path.display().to_string(), &self.text, self.text.len()..self.text.len())
     }
 
+    /// Returns the text of a span, as it stands in the file or override.
+    pub fn text_at(&self, span: &Range<usize>) -> &str {
+        let (_, text, span) = self.place(span);
+        text.get(span).unwrap_or_default()
+    }
+
     /// Returns where a part of a TOML string's value stands in the file.
     ///
     /// `span` is the string with its quotes, as `Located` has it; `part` are bytes of the value.
@@ -177,6 +183,7 @@ mod tests {
         let second = file.add_override("y=22");
         assert!(file.is_override(&(start..start + 1)) && !file.is_override(&(0..1)));
         assert_eq!(file.place(&(start + 2..start + 3)), ("--set".into(), "x=1", 2..3));
+        assert_eq!(file.text_at(&(start + 2..start + 3)), "1");
         assert_eq!(file.place(&(second + 2..second + 9)), ("--set".into(), "y=22", 2..4));
     }
 }

@@ -31,10 +31,11 @@ impl Evaluator for PluginEvaluator {
             timers_us: call.timers_us,
             watermark_us: call.watermark_us,
         })?;
-        let poison = outcome
-            .poison
-            .into_iter()
-            .map(|poison| Poison { row: poison.record, message: poison.error.to_string() });
+        let poison = outcome.poison.into_iter().map(|poison| Poison {
+            row: poison.record,
+            reason: poison.error.failure.label(),
+            message: poison.error.to_string(),
+        });
         Ok(RuleOutcome {
             rows: outcome.rows,
             is_alert: outcome.is_alert,

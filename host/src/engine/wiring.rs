@@ -9,8 +9,8 @@ use crate::plan::{NodeId, NodeKind, Place, Plan, PlanNode, Port, RuleBody};
 
 /// What is the same for every chunk.
 pub struct Wiring {
-    /// For each node and port, whether the owner reads it (other than through a window).
-    ship: Vec<[bool; 2]>,
+    /// For each node, the outputs that the owner reads (other than through a window).
+    ship: Vec<Vec<Port>>,
     /// For each node, the windows that read its rows on the worker.
     windows: Vec<Vec<NodeId>>,
     /// Keep every node's rejects as rows, for the dead letters.
@@ -28,16 +28,13 @@ pub fn slot(port: Port) -> usize {
 impl Wiring {
     /// Reads the wiring of a plan.
     pub fn of(plan: &Plan) -> Self {
-        let mut ship = vec![[false; 2]; plan.nodes.len()];
+        let mut ship = vec![Vec::new(); plan.nodes.len()];
         let mut windows: Vec<Vec<NodeId>> = vec![Vec::new(); plan.nodes.len()];
         for (index, node) in plan.nodes.iter().enumerate() {
             for edge in &node.inputs {
                 let by_owner = plan.taken_at(NodeId(index), edge) == Place::Owner;
-                if by_owner
-                    && let Some(pair) = ship.get_mut(edge.node.0)
-                    && let Some(flag) = pair.get_mut(slot(edge.port))
-                {
-                    *flag = true;
+                if by_owner && let Some(ports) = ship.get_mut(edge.node.0) {
+                    ports.push(edge.port);
                 }
                 if !by_owner
                     && matches!(node.kind, NodeKind::Window(_))
@@ -60,7 +57,7 @@ impl Wiring {
 
     /// Returns whether the owner reads this output as rows.
     pub fn ships(&self, node: NodeId, port: Port) -> bool {
-        self.ship.get(node.0).and_then(|pair| pair.get(slot(port))).copied().unwrap_or(false)
+        self.ship.get(node.0).is_some_and(|ports| ports.contains(&port))
     }
 
     /// Returns whether rejects of a node are wanted as rows.

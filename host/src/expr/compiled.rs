@@ -125,7 +125,8 @@ pub(super) fn predicate_part(
             "a condition must be true or false, but this is {}",
             type_name(other)
         ))
-        .at(span_of(sql, part))),
+        .at(span_of(sql, part))
+        .help("a condition compares, as in `x > 0` or `x is not null`")),
     }
 }
 

@@ -220,7 +220,7 @@ impl Check<'_> {
         let error = SqlError::new(format!("unknown function `{name}`")).at(at_name());
         Err(match nearest(&lower, REGISTRY.names()) {
             Some(near) => error.help(format!("did you mean `{near}`?")),
-            None => error,
+            None => error.help("known are DataFusion's scalar functions, such as `coalesce`"),
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Builds the nodes of a plan, one after the other, each against the schemas of those before it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use super::graph::{Edge, GraphNode, NodeId, Port, Role, resolve};
+use super::graph::{Edge, Graph, GraphNode, NodeId, Port, Role, resolve};
+use super::key_path::KeyPath;
 use super::nodes::{
     Emits, Named, NodeKind, ParserNode, Place, Plan, PlanNode, RuleBody, RuleNode, SinkNode,
     SourceNode, StreamNode, WindowNode, made_at,
@@ -41,18 +43,18 @@ pub fn build(
     file: &SourceFile,
     plugins: &dyn Plugins,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let graph = resolve(pipeline)?;
+    let Graph { nodes: graph, problems } = resolve(pipeline);
     let mut builder = Builder {
         pipeline,
         file,
         plugins,
         graph: &graph,
         done: Vec::with_capacity(graph.len()),
-        problems: Vec::new(),
+        problems,
         warnings: Vec::new(),
     };
     for node in &graph {
-        let built = builder.node(node);
+        let built = if node.broken { None } else { builder.node(node) };
         builder.done.push(built);
     }
     builder.warn_about_unread();
@@ -136,9 +138,11 @@ impl Builder<'_> {
         let NodeKind::Source(source_node) = &source.kind else { return None };
         let (source_id, max_ahead_us) = (source_node.id, source_node.config.watermark.max_ahead_us);
         let version = self.load(&config.plugin)?;
-        let plugin: Arc<ParserPlugin> = match version.parser(&config.config.to_string()) {
+        let plugin: Arc<ParserPlugin> = match version.parser(&config.config.value.to_string()) {
             Ok(plugin) => plugin,
-            Err(error) => return self.plugin_problem(&config.plugin, &error),
+            Err(error) => {
+                return self.plugin_problem(&config.plugin, &config.config.span, &error);
+            }
         };
         let schema = Arc::clone(plugin.schema());
         let event_time = match &config.event_time {
@@ -151,7 +155,7 @@ impl Builder<'_> {
                 );
                 None
             }
-            Some(column) => Some(self.event_time(column, &schema)?),
+            Some(column) => Some(self.event_time(node, column, &schema)?),
         };
         Some(PlanNode {
             name: node.name.clone(),
@@ -171,21 +175,22 @@ impl Builder<'_> {
         })
     }
 
-    fn event_time(&mut self, column: &Located<String>, schema: &Schema) -> Option<usize> {
+    fn event_time(
+        &mut self,
+        node: &GraphNode,
+        column: &Located<String>,
+        schema: &Schema,
+    ) -> Option<usize> {
+        let path = KeyPath::new(node, "event_time");
         let Ok(index) = schema.index_of(&column.value) else {
-            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            self.problems.push(
-                Diagnostic::error(format!("the parser has no column `{}`", column.value))
-                    .at(column.span.clone())
-                    .suggest(&column.value, "its columns", names),
-            );
+            self.unknown_column(path, &column.value, &column.span, schema);
             return None;
         };
         let found = schema.field(index).data_type();
         if *found != timestamp_type() {
             self.problems.push(
                 Diagnostic::error(format!(
-                    "event_time must be a timestamp, and `{}` is {}",
+                    "`{path}` must be a timestamp, and column `{}` is {}",
                     column.value,
                     type_name(found)
                 ))
@@ -204,19 +209,18 @@ impl Builder<'_> {
         let mut schema = input.schema.clone();
         let mut unnest = None;
         if let Some((name, sql)) = &config.unnest
-            && let Some((compiled, element)) = self.sql(sql, &schema, expr::compile_list)
+            && let Some((compiled, element)) =
+                self.sql(KeyPath::column(node, "unnest", name), sql, &schema, expr::compile_list)
         {
             schema = with_column(&schema, name, element, true);
             unnest = Some((name.clone(), compiled));
         }
-        let derive = self.chain(&config.derive, &mut schema);
-        let filter = self.optional(config.filter.as_ref(), &schema, expr::compile_predicate);
+        let derive = self.chain(node, &config.derive, &mut schema);
+        let filter = self.condition(KeyPath::new(node, "where"), config.filter.as_ref(), &schema);
         let select = config.select.as_ref().map(|columns| {
             let compiled: Vec<Named> = columns
                 .iter()
-                .filter_map(|(name, sql)| {
-                    Some((name.clone(), self.sql(sql, &schema, expr::compile)?))
-                })
+                .filter_map(|(name, sql)| self.column(node, "select", name, sql, &schema))
                 .collect();
             schema = schema_of(&compiled);
             compiled
@@ -247,22 +251,21 @@ impl Builder<'_> {
             );
         }
         let before = self.problems.len();
-        let filter = self.optional(config.filter.as_ref(), &input.schema, expr::compile_predicate);
+        let filter =
+            self.condition(KeyPath::new(node, "where"), config.filter.as_ref(), &input.schema);
         let keys: Vec<Named> = config
             .group_by
             .iter()
-            .filter_map(|(name, sql)| {
-                Some((name.clone(), self.sql(sql, &input.schema, expr::compile)?))
-            })
+            .filter_map(|(name, sql)| self.column(node, "group_by", name, sql, &input.schema))
             .collect();
         let mut aggregates = Vec::with_capacity(config.aggregate.len());
         for (name, sql) in &config.aggregate {
-            match expr::compile_aggregate(&sql.value, &input.schema) {
-                Ok(call) => aggregates.push((name.clone(), call)),
-                Err(error) => self.sql_problem(sql, error),
+            let path = KeyPath::column(node, "aggregate", name);
+            if let Some(call) = self.sql(path, sql, &input.schema, expr::compile_aggregate) {
+                aggregates.push((name.clone(), call));
             }
         }
-        self.refuse_clashes(node, &keys, config);
+        self.refuse_clashes(config);
         if self.problems.len() != before {
             return None;
         }
@@ -290,8 +293,8 @@ impl Builder<'_> {
         if numbered {
             schema = with_column(&schema, REVISION, DataType::Int64, false);
         }
-        let derive = self.chain(&config.derive, &mut schema);
-        let having = self.optional(config.having.as_ref(), &schema, expr::compile_predicate);
+        let derive = self.chain(node, &config.derive, &mut schema);
+        let having = self.condition(KeyPath::new(node, "having"), config.having.as_ref(), &schema);
         let late = late_schema(&input.schema);
         (self.problems.len() == before).then(|| PlanNode {
             name: node.name.clone(),
@@ -321,7 +324,10 @@ impl Builder<'_> {
         self.refuse_updates(node, &input);
         let before = self.problems.len();
         for column in &config.key {
-            self.check_column(column, &input.schema);
+            if input.schema.index_of(&column.value).is_err() {
+                let path = KeyPath::new(node, "key");
+                self.unknown_column(path, &column.value, &column.span, &input.schema);
+            }
         }
         if self.problems.len() != before {
             return None;
@@ -358,11 +364,11 @@ impl Builder<'_> {
         sql: &Located<String>,
         schema: &SchemaRef,
     ) -> Option<BuiltRule> {
-        let condition = self.sql(sql, schema, expr::compile_predicate);
-        let settings = self.alert_settings(node, config, schema, None);
-        let condition = condition?;
-        match WhenRule::new(settings?, &sql.value, config.revisions) {
+        let condition = self.condition(KeyPath::new(node, "when"), Some(sql), schema);
+        let settings = self.alert_settings(node, config, schema, None)?;
+        match WhenRule::new(settings, &sql.value, config.revisions) {
             Ok(rule) => {
+                let condition = condition?;
                 let alerts = Arc::clone(rule.alert_schema());
                 Some((RuleBody::When { condition, rule: Box::new(rule) }, alerts, None))
             }
@@ -375,13 +381,13 @@ impl Builder<'_> {
         node: &GraphNode,
         config: &model::Rule,
         reference: &PluginRef,
-        settings: &serde_json::Value,
+        settings: &Located<serde_json::Value>,
         schema: &SchemaRef,
     ) -> Option<BuiltRule> {
         let version = self.load(reference)?;
-        let plugin: Arc<RulePlugin> = match version.rule(&settings.to_string(), schema) {
+        let plugin: Arc<RulePlugin> = match version.rule(&settings.value.to_string(), schema) {
             Ok(plugin) => plugin,
-            Err(error) => return self.plugin_problem(reference, &error),
+            Err(error) => return self.plugin_problem(reference, &settings.span, &error),
         };
         let id = version.id();
         let label = format!("{} {}", id.name, id.version);
@@ -419,7 +425,7 @@ impl Builder<'_> {
         if let Some(text) = &config.message {
             match MessageTemplate::parse(&text.value) {
                 Ok(template) => message = Some(template),
-                Err(error) => return self.template_problem(text, &error),
+                Err(error) => return self.template_problem(node, text, &error),
             }
         }
         Some(AlertSettings {
@@ -448,8 +454,11 @@ impl Builder<'_> {
         sources.dedup();
         let problems = sinks::check(&config, &inputs);
         for problem in &problems {
+            let at = inputs.iter().position(|input| input.node == problem.input());
+            let edge = at.and_then(|index| node.inputs.get(index));
+            let span = edge.map_or(&node.span, |edge| &edge.span);
             self.problems.push(
-                Diagnostic::error(problem.to_string()).at(node.span.clone()).help(problem.remedy()),
+                Diagnostic::error(problem.to_string()).at(span.clone()).help(problem.remedy()),
             );
         }
         problems.is_empty().then(|| PlanNode {
@@ -555,42 +564,59 @@ impl Builder<'_> {
         }
     }
 
-    fn refuse_clashes(&mut self, node: &GraphNode, keys: &[Named], config: &model::Window) {
+    fn refuse_clashes(&mut self, config: &model::Window) {
         let mut seen: Vec<&str> = vec![WINDOW_START, WINDOW_END];
         if config.allowed_lateness_us > 0 {
             seen.push(REVISION);
         }
-        for (name, _) in keys {
-            if seen.contains(&name.as_str()) {
-                self.problems.push(
-                    Diagnostic::error(format!("two columns of the result are called `{name}`"))
-                        .at(node.span.clone())
-                        .help("name the key otherwise: group_by = { other_name = \"…\" }"),
-                );
-            }
-            seen.push(name);
-        }
-        for (name, sql) in config.aggregate.iter().chain(&config.derive) {
+        for (name, sql) in config.group_by.iter().chain(&config.aggregate).chain(&config.derive) {
             if seen.contains(&name.as_str()) {
                 self.problems.push(
                     Diagnostic::error(format!("two columns of the result are called `{name}`"))
                         .at(sql.span.clone())
-                        .help("give one of them another name"),
+                        .help("give it another name: { other_name = \"…\" }"),
                 );
             }
             seen.push(name);
         }
     }
 
+    /// Compiles a column of a list of names or a table of SQL.
+    fn column(
+        &mut self,
+        node: &GraphNode,
+        key: &'static str,
+        name: &str,
+        sql: &Located<String>,
+        schema: &Schema,
+    ) -> Option<Named> {
+        // In a list the text in the file, with its quotes, is the SQL: a quoted name.
+        if self.file.text_at(&sql.span) == sql.value {
+            if schema.index_of(name).is_err() {
+                let path = KeyPath::new(node, key);
+                self.unknown_column(path, name, &sql.span, schema);
+                return None;
+            }
+            return Some((
+                name.to_owned(),
+                self.sql(KeyPath::new(node, key), sql, schema, expr::compile)?,
+            ));
+        }
+        let path = KeyPath::column(node, key, name);
+        Some((name.to_owned(), self.sql(path, sql, schema, expr::compile)?))
+    }
+
     /// Compiles columns in order, each seeing those before it, and adds them to the schema.
     fn chain(
         &mut self,
+        node: &GraphNode,
         columns: &[(String, Located<String>)],
         schema: &mut SchemaRef,
     ) -> Vec<Named> {
         let mut compiled = Vec::with_capacity(columns.len());
         for (name, sql) in columns {
-            if let Some(expression) = self.sql(sql, schema, expr::compile) {
+            let path = KeyPath::column(node, "derive", name);
+            if let Some(expression) = self.sql(path, sql, schema, expr::compile) {
                 *schema = with_column(schema, name, expression.data_type().clone(), true);
                 compiled.push((name.clone(), expression));
             }
@@ -598,17 +624,18 @@ impl Builder<'_> {
         compiled
     }
 
-    fn optional(
+    fn condition(
         &mut self,
+        path: KeyPath<'_>,
         sql: Option<&Located<String>>,
         schema: &Schema,
-        compile: fn(&str, &Schema) -> Result<Compiled, SqlError>,
     ) -> Option<Compiled> {
-        self.sql(sql?, schema, compile)
+        self.sql(path, sql?, schema, expr::compile_predicate)
     }
 
     fn sql<T>(
         &mut self,
+        path: KeyPath<'_>,
         sql: &Located<String>,
         schema: &Schema,
         compile: fn(&str, &Schema) -> Result<T, SqlError>,
@@ -616,31 +643,32 @@ impl Builder<'_> {
         match compile(&sql.value, schema) {
             Ok(compiled) => Some(compiled),
             Err(error) => {
-                self.sql_problem(sql, error);
+                let span = match error.span {
+                    Some(part) => self.file.part_of(&sql.span, &sql.value, part),
+                    None => sql.span.clone(),
+                };
+                let message = format!("`{path}`: {}", error.message);
+                let mut problem = Diagnostic::error(message).at(span);
+                problem.help = error.help;
+                self.problems.push(problem);
                 None
             }
         }
     }
 
-    fn sql_problem(&mut self, sql: &Located<String>, error: SqlError) {
-        let span = match error.span.clone() {
-            Some(part) => self.file.part_of(&sql.span, &sql.value, part),
-            None => sql.span.clone(),
-        };
-        let mut problem = Diagnostic::error(error.message).at(span);
-        problem.help = error.help;
-        self.problems.push(problem);
-    }
-
-    fn check_column(&mut self, column: &Located<String>, schema: &Schema) {
-        if schema.index_of(&column.value).is_err() {
-            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-            self.problems.push(
-                Diagnostic::error(format!("the input has no column `{}`", column.value))
-                    .at(column.span.clone())
-                    .suggest(&column.value, "its columns", names),
-            );
-        }
+    fn unknown_column(
+        &mut self,
+        path: KeyPath<'_>,
+        name: &str,
+        span: &Range<usize>,
+        schema: &Schema,
+    ) {
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        self.problems.push(
+            Diagnostic::error(format!("`{path}`: unknown column `{name}`"))
+                .at(span.clone())
+                .suggest(name, "its columns", names),
+        );
     }
 
     fn is_read(&self, node: &GraphNode, port: Port) -> bool {
@@ -662,8 +690,16 @@ impl Builder<'_> {
         }
     }
 
-    fn plugin_problem<T>(&mut self, plugin: &PluginRef, error: &PluginError) -> Option<T> {
-        let mut problem = Diagnostic::error(error.to_string()).at(plugin.source.span.clone());
+    /// Tells of a plugin that was loaded and does not do for this node.
+    fn plugin_problem<T>(
+        &mut self,
+        plugin: &PluginRef,
+        settings: &Range<usize>,
+        error: &PluginError,
+    ) -> Option<T> {
+        let about_settings = matches!(error, PluginError::Config { .. }) && *settings != (0..0);
+        let span = if about_settings { settings } else { &plugin.source.span };
+        let mut problem = Diagnostic::error(error.to_string()).at(span.clone());
         problem.help.extend(error.help());
         self.problems.push(problem);
         None
@@ -676,15 +712,30 @@ impl Builder<'_> {
         error: &RuleError,
     ) -> Option<T> {
         if let (RuleError::Template(error), Some(text)) = (error, &config.message) {
-            return self.template_problem(text, error);
+            return self.template_problem(node, text, error);
         }
-        self.problems.push(Diagnostic::error(error.to_string()).at(node.span.clone()));
+        let named = error.column();
+        let key = config.key.iter().find(|key| Some(key.value.as_str()) == named);
+        let span = key.map_or(&node.span, |key| &key.span);
+        let mut problem = Diagnostic::error(error.to_string()).at(span.clone());
+        if named.is_some() {
+            problem = problem.help("name or cast the column otherwise in a stream's `select`");
+        }
+        self.problems.push(problem);
         None
     }
 
-    fn template_problem<T>(&mut self, text: &Located<String>, error: &TemplateError) -> Option<T> {
+    fn template_problem<T>(
+        &mut self,
+        node: &GraphNode,
+        text: &Located<String>,
+        error: &TemplateError,
+    ) -> Option<T> {
         let span = self.file.part_of(&text.span, &text.value, error.span());
-        self.problems.push(Diagnostic::error(error.to_string()).at(span));
+        let message = format!("`{}`: {error}", KeyPath::new(node, "message"));
+        let mut problem = Diagnostic::error(message).at(span);
+        problem.help.extend(error.help());
+        self.problems.push(problem);
         None
     }
 

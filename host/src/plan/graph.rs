@@ -98,6 +98,18 @@ pub struct GraphNode {
     pub span: Range<usize>,
     /// What it reads.
     pub inputs: Vec<Edge>,
+    /// One of its inputs is told to be wrong: nothing more can be said about this node.
+    pub broken: bool,
+}
+
+/// Nodes in an order in which data can flow, and what is wrong with their inputs.
+#[derive(Debug)]
+pub struct Graph {
+    /// Every node after its inputs, otherwise in file order. Nodes on a cycle, and behind one, are
+    /// left out.
+    pub nodes: Vec<GraphNode>,
+    /// One for each unknown or unsuitable input, and one for a cycle.
+    pub problems: Vec<Diagnostic>,
 }
 
 struct Draft<'a> {
@@ -107,11 +119,8 @@ struct Draft<'a> {
     inputs: Vec<&'a Located<String>>,
 }
 
-/// Returns the nodes of `pipeline`, every node after its inputs, otherwise in file order.
-///
-/// # Errors
-/// One diagnostic for each unknown or unsuitable input, and one for each cycle.
-pub fn resolve(pipeline: &Pipeline) -> Result<Vec<GraphNode>, Vec<Diagnostic>> {
+/// Returns the nodes of `pipeline` with their inputs resolved, as far as they can be.
+pub fn resolve(pipeline: &Pipeline) -> Graph {
     let drafts = drafts(pipeline);
     let by_name: BTreeMap<&str, usize> =
         drafts.iter().enumerate().map(|(index, draft)| (draft.name, index)).collect();
@@ -120,7 +129,7 @@ pub fn resolve(pipeline: &Pipeline) -> Result<Vec<GraphNode>, Vec<Diagnostic>> {
     for draft in &drafts {
         let mut resolved = Vec::with_capacity(draft.inputs.len());
         for input in &draft.inputs {
-            match resolve_input(draft.role, input, &drafts, &by_name) {
+            match resolve_input(draft, input, &drafts, &by_name) {
                 Ok((index, port)) => resolved.push((index, port, input.span.clone())),
                 Err(problem) => problems.push(*problem),
             }
@@ -128,9 +137,6 @@ pub fn resolve(pipeline: &Pipeline) -> Result<Vec<GraphNode>, Vec<Diagnostic>> {
         edges.push(resolved);
     }
     let order = sort(&drafts, &edges, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     let mut id_of = vec![NodeId(0); drafts.len()];
     for (position, &index) in order.iter().enumerate() {
         if let Some(id) = id_of.get_mut(index) {
@@ -147,9 +153,10 @@ pub fn resolve(pipeline: &Pipeline) -> Result<Vec<GraphNode>, Vec<Diagnostic>> {
             role: draft.role,
             span: draft.span.clone(),
             inputs: inputs.collect(),
+            broken: draft.inputs.len() != edges.get(index)?.len(),
         })
     });
-    Ok(nodes.collect())
+    Graph { nodes: nodes.collect(), problems }
 }
 
 fn drafts(pipeline: &Pipeline) -> Vec<Draft<'_>> {
@@ -194,15 +201,17 @@ fn draft<'a, T>(
 }
 
 fn resolve_input(
-    reader: Role,
+    draft: &Draft<'_>,
     input: &Located<String>,
     drafts: &[Draft<'_>],
     by_name: &BTreeMap<&str, usize>,
 ) -> Result<(usize, Port), Box<Diagnostic>> {
     let (name, port) = split_port(&input.value);
+    let reader = draft.role;
     let Some(&index) = by_name.get(name) else {
         let known = outputs_for(reader, drafts);
-        let mut problem = Diagnostic::error(format!("no node is called `{name}`"))
+        let what = format!("{} `{}` reads `{name}`", reader.word(), draft.name);
+        let mut problem = Diagnostic::error(format!("{what}, and no node is called that"))
             .at(input.span.clone())
             .label("not defined in this file");
         if let Some(near) = nearest(&input.value, known.iter().map(String::as_str)) {

@@ -7,6 +7,7 @@
 mod build;
 mod describe;
 mod graph;
+mod key_path;
 mod nodes;
 mod rejects;
 

@@ -237,6 +237,16 @@ pub enum RuleBody {
     },
 }
 
+impl RuleBody {
+    /// Returns the version of the rule's plugin, if it has one.
+    pub fn plugin_version(&self) -> Option<&str> {
+        match self {
+            Self::When { .. } => None,
+            Self::Plugin { plugin, .. } => Some(&plugin.version().id().version),
+        }
+    }
+}
+
 /// A sink.
 pub struct SinkNode {
     /// Its settings.

@@ -22,7 +22,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::cache;
@@ -74,6 +74,19 @@ impl Default for CompileLimits {
     }
 }
 
+impl CompileLimits {
+    /// Returns these limits, or those of this process where they are tighter: the child cannot
+    /// have more.
+    fn within_ours(self) -> Self {
+        let ours = |resource| getrlimit(resource).current.unwrap_or(u64::MAX);
+        Self {
+            memory_bytes: self.memory_bytes.min(ours(Resource::As)),
+            cpu_seconds: self.cpu_seconds.min(ours(Resource::Cpu)),
+            wall: self.wall,
+        }
+    }
+}
+
 /// What the parent asks of the child.
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
@@ -93,6 +106,7 @@ pub(super) fn compile(
     limits: &CompileLimits,
 ) -> Result<(), PluginError> {
     let failed = |reason: String| PluginError::Compile { path: path.to_owned(), reason };
+    let limits = &limits.within_ours();
     let request = Request {
         artefact: artefact.to_owned(),
         sha256: sha256.to_owned(),

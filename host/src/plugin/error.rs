@@ -153,7 +153,7 @@ pub enum PluginError {
         column: String,
     },
     /// A call that is not about data failed (`describe`, `configure`, starting an instance).
-    #[error("plugin {}: {error}", error.plugin.name)]
+    #[error("{error}")]
     Call {
         /// The failed call.
         error: Box<CallError>,
@@ -223,6 +223,10 @@ impl PluginError {
             Self::Config { .. } => {
                 "`millstream plugin inspect` shows the settings that the plugin knows".to_owned()
             }
+            Self::Kind { name, .. } => format!(
+                "a parser belongs in [parsers.*], a rule in [rules.*]; \
+                 `millstream plugin inspect {name}` shows what it is"
+            ),
             Self::InputType { .. } => {
                 "cast the column in a stream's `select` or `derive` first".to_owned()
             }
@@ -258,9 +262,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Trap(what) => write!(f, "trap: {what}"),
-            Self::Deadline => f.write_str("deadline"),
-            Self::Memory => f.write_str("memory"),
-            Self::OutputLimit => f.write_str("output-limit"),
+            Self::Deadline => f.write_str("deadline: it used up its CPU time"),
+            Self::Memory => f.write_str("memory: it wanted more than it may have"),
+            Self::OutputLimit => f.write_str("output-limit: it returned more than it may"),
             Self::BadOutput(what) => write!(f, "bad-output: {what}"),
             Self::Fault(what) => write!(f, "fault: {what}"),
         }
@@ -283,7 +287,10 @@ impl Failure {
 
 /// One failed call of a plugin.
 #[derive(Clone, Debug, Error)]
-#[error("{call} failed ({failure}) in version {} with sha256 {}", plugin.version, plugin.sha256)]
+#[error(
+    "plugin {}, version {}, sha256 {}: {call} failed: {failure}",
+    plugin.name, plugin.version, plugin.sha256
+)]
 pub struct CallError {
     /// Whose call it was.
     pub plugin: Arc<PluginId>,

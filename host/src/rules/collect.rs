@@ -14,7 +14,8 @@ use super::error::RuleError;
 use super::evaluator::RuleOutcome;
 use super::keyed::{PoisonRow, RuleOutput};
 use super::work::Work;
-use crate::data::Rows;
+use crate::data::{NO_TIME, Rows};
+use crate::encode::row_json;
 
 /// Outcomes of the calls of one push or advance.
 #[derive(Debug, Default)]
@@ -25,7 +26,8 @@ pub(super) struct Collected {
     messages: Vec<ArrayRef>,
     attributes: Vec<RecordBatch>,
     entries: usize,
-    poison: Vec<(u32, String)>,
+    poison: Vec<(u32, &'static str, String)>,
+    poison_timers: Vec<PoisonRow>,
     /// Rows and timers are in one order, by clock. Otherwise rows come in theirs.
     by_clock: bool,
 }
@@ -106,9 +108,20 @@ impl Collected {
             self.alerts.push((place, Draft { row, timer, key, severity, entry }));
         }
         for poison in outcome.poison {
-            let row = usize::try_from(poison.row).ok().and_then(|row| said.rows.get(row));
-            if let Some(row) = row {
-                self.poison.push((*row, poison.message));
+            let at = usize::try_from(poison.row).unwrap_or(usize::MAX);
+            match said.rows.get(at) {
+                Some(row) => self.poison.push((*row, poison.reason, poison.message)),
+                None => {
+                    let timer = at.checked_sub(said.rows.len()).and_then(&timer);
+                    self.poison_timers.push(PoisonRow {
+                        from: None,
+                        position: 0,
+                        time_us: timer.map_or(NO_TIME, |(at, _)| at),
+                        row: None,
+                        reason: poison.reason,
+                        message: poison.message,
+                    });
+                }
             }
         }
         if !outcome.rows.is_empty() {
@@ -149,12 +162,16 @@ impl Collected {
         self.alerts.sort_by(|(a, _), (b, _)| a.cmp(b));
         let drafts: Vec<Draft> = self.alerts.drain(..).map(|(_, draft)| draft).collect();
         let alerts = writer.write(work, &drafts, &messages, &attributes)?;
-        let place = |(row, message): (u32, String)| {
+        let place = |(row, reason, message): (u32, &'static str, String)| {
             let row = usize::try_from(row).unwrap_or(usize::MAX);
             let (from, position) = (work.from(row), work.position(row));
-            PoisonRow { from, position, time_us: work.time(row), message }
+            let json = row_json(&work.rows.batch, row).ok().map(|json| json.to_string());
+            PoisonRow { from, position, time_us: work.time(row), row: json, reason, message }
         };
-        Ok(RuleOutput { alerts, rows, poison: self.poison.into_iter().map(place).collect() })
+        let mut poison: Vec<PoisonRow> = self.poison.into_iter().map(place).collect();
+        self.poison_timers.sort_by(|a, b| (a.time_us, &a.message).cmp(&(b.time_us, &b.message)));
+        poison.extend(self.poison_timers);
+        Ok(RuleOutput { alerts, rows, poison })
     }
 
     /// Returns the input with attributes: null where the rule said nothing.
@@ -188,7 +205,7 @@ impl Collected {
             return Ok(rows);
         }
         let mut keep = vec![true; count];
-        for (row, _) in &self.poison {
+        for (row, _, _) in &self.poison {
             if let Some(keep) = usize::try_from(*row).ok().and_then(|row| keep.get_mut(row)) {
                 *keep = false;
             }

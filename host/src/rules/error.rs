@@ -83,3 +83,15 @@ pub enum RuleError {
     #[error("columnar operation failed")]
     Arrow(#[from] ArrowError),
 }
+
+impl RuleError {
+    /// Returns the column of the rule's input that is at fault, if one is.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::UnknownColumn { column, .. }
+            | Self::ColumnType { column, .. }
+            | Self::Clash { column, .. } => Some(column),
+            _ => None,
+        }
+    }
+}

@@ -78,7 +78,7 @@ pub struct RuleOutcome {
     pub state: Vec<(u32, Option<Vec<u8>>)>,
     /// Timers set, event time; a key's timer replaces the one before.
     pub timers: Vec<(u32, i64)>,
-    /// Rows the rule could not be run on. They are not part of the rest of the outcome.
+    /// Rows and timers the rule could not be run on. They are not part of the rest of the outcome.
     pub poison: Vec<Poison>,
 }
 
@@ -121,7 +121,7 @@ impl RuleOutcome {
             Some("a state of a key that was not in the call")
         } else if !self.timers.iter().all(|(key, _)| within(*key, keys)) {
             Some("a timer of a key that was not in the call")
-        } else if !self.poison.iter().all(|poison| within(poison.row, rows)) {
+        } else if !self.poison.iter().all(|p| within(p.row, rows.saturating_add(keys))) {
             Some("a poison row that was not in the call")
         } else {
             None
@@ -129,11 +129,13 @@ impl RuleOutcome {
     }
 }
 
-/// A row that made the rule fail.
+/// A row or timer that made the rule fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Poison {
-    /// Index into the call's rows.
+    /// Index into the call's rows; `rows.num_rows() + k` is key `k`'s timer.
     pub row: u32,
+    /// What kind of failure it was, a short label with few values.
+    pub reason: &'static str,
     /// What went wrong.
     pub message: String,
 }

@@ -69,15 +69,19 @@ pub struct RuleOutput {
     pub poison: Vec<PoisonRow>,
 }
 
-/// A row that made the rule fail.
+/// A row or timer that made the rule fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoisonRow {
-    /// The partition it came from; none for rows that windows made.
+    /// The partition it came from; none for rows that windows made, and for timers.
     pub from: Option<PartitionRef>,
     /// Its position there.
     pub position: i64,
-    /// Its event time, or `NO_TIME`.
+    /// Its event time, or `NO_TIME`; of a timer the time that the rule asked for.
     pub time_us: i64,
+    /// The row as a JSON object; none for timers.
+    pub row: Option<String>,
+    /// What kind of failure it was, a short label with few values.
+    pub reason: &'static str,
     /// What went wrong.
     pub message: String,
 }

@@ -46,7 +46,7 @@ pub enum TemplateError {
         span: Range<usize>,
     },
     /// A column that does not exist.
-    #[error("no column `{column}`{}", nearest_text(.nearest.as_deref()))]
+    #[error("no column `{column}`")]
     UnknownColumn {
         /// The name as typed.
         column: String,
@@ -79,10 +79,20 @@ impl TemplateError {
             | Self::NotANumber { span, .. } => span.clone(),
         }
     }
-}
 
-fn nearest_text(nearest: Option<&str>) -> String {
-    nearest.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    /// Returns what to do about it, where the message does not say so.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::UnknownColumn { nearest: Some(near), .. } => {
+                Some(format!("did you mean `{near}`?"))
+            }
+            Self::UnknownColumn { .. } => {
+                Some("a message has the columns of the rule's input and the plugin's".to_owned())
+            }
+            Self::NotANumber { column, .. } => Some(format!("write `{{{column}}}`")),
+            _ => None,
+        }
+    }
 }
 
 /// A parsed template.

@@ -42,6 +42,14 @@ pub enum SinkProblem {
 }
 
 impl SinkProblem {
+    /// Returns the input at fault.
+    pub fn input(&self) -> &str {
+        match self {
+            Self::Unwritable { node, .. } | Self::NodeColumn { node } => node,
+            Self::DifferentColumns { second, .. } => second,
+        }
+    }
+
     /// Returns what to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {

@@ -472,6 +472,12 @@ impl Context<'_> {
         Some(model::Limits { memory_bytes: memory?, deadline_us: deadline?, output_bytes: output? })
     }
 
+    /// Reads a plugin's settings, with their place; an empty one when there are none.
+    pub fn settings(&mut self, key: Key<Entries<Json>>) -> Option<Located<serde_json::Value>> {
+        let span = key.as_ref().map_or(0..0, |field| field.span.clone());
+        self.json_object(key).map(|value| Located { value, span })
+    }
+
     /// Collects a table of any values as a JSON object, keys in file order.
     pub fn json_object(&mut self, key: Key<Entries<Json>>) -> Option<serde_json::Value> {
         let Some(field) = key else { return Some(serde_json::Value::Object(Default::default())) };

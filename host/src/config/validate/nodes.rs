@@ -16,7 +16,7 @@ impl Context<'_> {
         let plugin = self
             .required(typed.plugin, "plugin", "plugin = \"json\"", owner)
             .and_then(|plugin| self.plugin(plugin, owner));
-        let config = self.json_object(typed.config);
+        let config = self.settings(typed.config);
         let event_time = self.optional_name(typed.event_time, "event_time");
         Some(model::Parser {
             input: input?,
@@ -62,7 +62,7 @@ impl Context<'_> {
         let is_plugin = typed.plugin.is_some();
         let kind = if is_plugin {
             let plugin = given(typed.plugin).and_then(|plugin| self.plugin(plugin, owner));
-            let config = self.json_object(typed.config);
+            let config = self.settings(typed.config);
             plugin.zip(config).map(|(plugin, config)| RuleKind::Plugin { plugin, config })
         } else if typed.when.is_some() {
             sql(typed.when).flatten().map(RuleKind::When)

@@ -11,6 +11,7 @@ mod refuse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::refuse::RefusedRow;
 use super::error::EngineError;
 use super::evaluator::PluginEvaluator;
 use super::late::LateLog;
@@ -223,7 +224,7 @@ impl Owner {
         if let Some(rows) = combined.late_rows {
             self.give(node, Port::Late, Batch { clock, chunk, ..Batch::made(rows) });
         }
-        self.refuse(node, about, EXPRESSION_ERROR, &combined.errors.failed)
+        self.refuse(node, about, &EXPRESSION_ERROR.into(), RefusedRow::of(&combined.errors.failed))
     }
 
     fn give(&mut self, node: NodeId, port: Port, batch: Batch) {

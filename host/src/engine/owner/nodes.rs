@@ -9,17 +9,15 @@ use arrow::error::ArrowError;
 
 use super::super::error::EngineError;
 use super::super::window_input::combine;
+use super::refuse::RefusedRow;
 use super::{About, Batch, Owner, State};
 use crate::data::{NO_TIME, Rows};
-use crate::parse::EXPRESSION_ERROR;
+use crate::parse::{EXPRESSION_ERROR, Reason};
 use crate::plan::{Edge, NodeId, NodeKind, Place, Port, RuleBody};
 use crate::rules::{PoisonRow, REVISION, RuleOutput};
 use crate::sinks::Delivery;
 use crate::stream::{RowErrors, apply, extend, filter_by, union};
 use crate::window::{Fired, PartitionTime};
-
-/// The reason under which rows are refused that a rule's plugin failed on.
-const PLUGIN_FAILURE: &str = "plugin_failure";
 
 impl Owner {
     fn given(&self, edge: &Edge) -> &[Batch] {
@@ -191,12 +189,17 @@ impl Owner {
         }
     }
 
-    /// Sends rows that made a rule's plugin fail to the dead letters.
+    /// Sends rows and timers that made a rule's plugin fail to the dead letters.
     fn poison(&mut self, id: NodeId, rows: &[PoisonRow], now_us: i64) -> Result<(), EngineError> {
         for row in rows {
             let about = About { from: row.from, received_us: now_us };
-            let failed = [(row.position, row.message.clone())];
-            self.refuse(id, about, PLUGIN_FAILURE, &failed)?;
+            let reason = Reason::from(format!("plugin_{}", row.reason));
+            let record = RefusedRow {
+                position: row.position,
+                row: row.row.as_deref(),
+                detail: &row.message,
+            };
+            self.refuse(id, about, &reason, [record])?;
         }
         Ok(())
     }
@@ -208,7 +211,7 @@ impl Owner {
         errors: &RowErrors,
     ) -> Result<(), EngineError> {
         self.stats.made_null(id, errors.made_null);
-        self.refuse(id, about, EXPRESSION_ERROR, &errors.failed)
+        self.refuse(id, about, &EXPRESSION_ERROR.into(), RefusedRow::of(&errors.failed))
     }
 
     /// Hands an epoch's rows to a sink. They count when it commits.

@@ -14,6 +14,23 @@ use crate::parse::{Reason, RejectContext, RejectedRecord, Rejects};
 use crate::plan::{DEAD_LETTERS, NodeId, Port};
 use crate::sinks::Delivery;
 
+/// A row that is refused.
+pub(super) struct RefusedRow<'a> {
+    /// Its position in its partition.
+    pub position: i64,
+    /// The row as JSON, where it is at hand.
+    pub row: Option<&'a str>,
+    /// What was wrong with it.
+    pub detail: &'a str,
+}
+
+impl<'a> RefusedRow<'a> {
+    /// Returns rows that an expression failed on: the position of each, and why.
+    pub fn of(failed: &'a [(i64, String)]) -> impl Iterator<Item = Self> {
+        failed.iter().map(|(position, why)| Self { position: *position, row: None, detail: why })
+    }
+}
+
 impl Owner {
     /// Counts rejects and hands them to whoever reads them. `chunk` is where they are from, if
     /// they are from one.
@@ -49,19 +66,19 @@ impl Owner {
         Ok(())
     }
 
-    /// Refuses rows in a node's name: the position of each, and what was wrong with it.
-    pub(super) fn refuse(
+    /// Refuses rows in a node's name.
+    pub(super) fn refuse<'a>(
         &mut self,
         node: NodeId,
         about: About,
-        reason: &str,
-        rows: &[(i64, String)],
+        reason: &Reason,
+        rows: impl IntoIterator<Item = RefusedRow<'a>>,
     ) -> Result<(), EngineError> {
-        if rows.is_empty() {
+        let mut rows = rows.into_iter().peekable();
+        if rows.peek().is_none() {
             return Ok(());
         }
         let About { from, received_us } = about;
-        let reason: Reason = Arc::from(reason);
         let nobody = || Arc::from("");
         let context = RejectContext {
             source: from.map_or_else(nobody, |from| self.wiring.source_name(from.source)),
@@ -72,10 +89,10 @@ impl Owner {
             plugin_version: self.wiring.plugin_version(node),
         };
         let mut rejects = Rejects::new(self.dead_letters.is_some());
-        for (position, message) in rows {
-            let detail = Some(message.as_str());
-            let record = RejectedRecord { position: *position, received_us, record: None, detail };
-            rejects.add(&context, &reason, record);
+        for RefusedRow { position, row, detail } in rows {
+            let record = row.map(str::as_bytes);
+            let record = RejectedRecord { position, received_us, record, detail: Some(detail) };
+            rejects.add(&context, reason, record);
         }
         self.reject(node, from, None, rejects)
     }

@@ -114,8 +114,8 @@ fn configure_may_fail_in_all_ways() {
     let version = load("hostile_parser");
     for (word, expected) in [
         ("TRAP", "trap: unreachable"),
-        ("LOOP", "deadline"),
-        ("ALLOC", "memory"),
+        ("LOOP", "deadline: it used up its CPU time"),
+        ("ALLOC", "memory: it wanted more than it may have"),
         ("STACK", "trap: stack overflow"),
         ("FAULT", "fault: broken"),
         ("DUPLICATE", "bad-output: two columns are called \"text\""),

@@ -121,8 +121,8 @@ fn a_poison_row_leaves_its_key_as_if_it_had_not_been_there() {
     let mut rule = rule();
     for (word, failure) in [
         ("TRAP", "trap: unreachable"),
-        ("LOOP", "deadline"),
-        ("ALLOC", "memory"),
+        ("LOOP", "deadline: it used up its CPU time"),
+        ("ALLOC", "memory: it wanted more than it may have"),
         ("BADROW", "bad-output: annotated rows go up to 4294967295, where there are 2"),
         ("BADSTATE", "bad-output: keys of states go up to 77, where there are 1"),
         ("BADDROP", "bad-output: dropped keys go up to 77, where there are 1"),

@@ -84,7 +84,7 @@ fn event_time(logs: &[Vec<Event>; 2], cuts: &[Vec<usize>; 2], how: &How, restart
         ..settings(RowOrder::EventTime)
     };
     let mut rule = KeyedRule::new(settings.clone()).unwrap();
-    let mut sum = Sum { silence: how.silence, again: how.again, calls: 0 };
+    let mut sum = Sum { silence: how.silence, again: how.again, ..Sum::default() };
     let mut said = Said::default();
     let all: Vec<Rows> = (0u32..).zip(logs).map(|(number, log)| rows(number, 0, log)).collect();
     let epochs: Vec<_> = logs.iter().zip(cuts).map(|(log, cuts)| epochs(log, cuts)).collect();

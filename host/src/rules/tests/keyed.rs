@@ -172,12 +172,38 @@ fn poison_rows_are_named_and_leave_no_trace() {
     let mut sum = Sum::default();
     let events = [(1, "a", 1.0), (2, "a", -99.0), (3, "b", 1.0), (4, "a", 2.0)];
     let output = rule.push(&rows(3, 70, &events), CLOCK, &mut sum).unwrap();
-    let poison =
-        PoisonRow { from: Some(partition(3)), position: 71, time_us: 2, message: "-99".into() };
+    let poison = PoisonRow {
+        from: Some(partition(3)),
+        position: 71,
+        time_us: 2,
+        row: Some(r#"{"at":2,"name":"a","x":-99.0}"#.into()),
+        reason: "trap",
+        message: "-99".into(),
+    };
     assert_eq!(output.poison, [poison]);
     assert_eq!(show(&output.rows.batch, &["at", "sum"]), ["1 1.0", "3 1.0", "4 3.0"]);
     let output = rule.push(&rows(3, 74, &[(5, "a", 0.0)]), CLOCK, &mut sum).unwrap();
     assert_eq!(show(&output.rows.batch, &["recent"]), ["3.0"]);
+}
+
+#[test]
+fn a_poison_timer_is_told_and_goes_off_once() {
+    let mut rule = rule(|_| ());
+    let mut sum = Sum { silence: Some(10), hates_timers: true, ..Sum::default() };
+    rule.push(&rows(0, 0, &[(1, "a", 1.0)]), CLOCK, &mut sum).unwrap();
+    let output = rule.advance(11, &mut sum).unwrap();
+    let poison = PoisonRow {
+        from: None,
+        position: 0,
+        time_us: 11,
+        row: None,
+        reason: "trap",
+        message: "-99".into(),
+    };
+    assert_eq!(output.poison, [poison]);
+    assert!(rule.advance(i64::MAX, &mut sum).unwrap().poison.is_empty());
+    let output = rule.push(&rows(0, 1, &[(30, "a", 2.0)]), CLOCK, &mut sum).unwrap();
+    assert_eq!(show(&output.rows.batch, &["rows"]), ["2"]);
 }
 
 #[test]
@@ -207,7 +233,7 @@ fn an_answer_about_other_rows_is_an_error() {
         }),
         ("a poison row that was not in the call", {
             let mut outcome = nothing();
-            outcome.poison.push(Poison { row: 1, message: String::new() });
+            outcome.poison.push(poison(2));
             outcome
         }),
     ];

@@ -26,6 +26,10 @@ pub(super) fn input() -> SchemaRef {
     ]))
 }
 
+pub(super) fn poison(row: u32) -> Poison {
+    Poison { row, reason: "trap", message: "-99".into() }
+}
+
 pub(super) fn partition(number: u32) -> PartitionRef {
     PartitionRef { source: SourceId(0), partition: Partition(number) }
 }
@@ -60,6 +64,8 @@ pub(super) fn rows(from: u32, first: i64, events: &[Event]) -> Rows {
 pub(super) struct Sum {
     pub(super) silence: Option<i64>,
     pub(super) again: bool,
+    /// Fails at every timer.
+    pub(super) hates_timers: bool,
     /// Calls so far.
     pub(super) calls: usize,
 }
@@ -115,7 +121,7 @@ impl Evaluator for Sum {
             let mut timer = None;
             for row in span(call.key_offsets) {
                 if x.is_valid(row) && x.value(row) == -99.0 {
-                    out.poison.push(Poison { row: row as u32, message: "-99".into() });
+                    out.poison.push(poison(row as u32));
                     continue;
                 }
                 let (count, sum) = state.unwrap_or_default();
@@ -145,6 +151,10 @@ impl Evaluator for Sum {
             }
         }
         for (key, at) in call.timer_keys.iter().zip(call.timers_us) {
+            if self.hates_timers {
+                out.poison.push(poison(call.rows.num_rows() as u32 + key));
+                continue;
+            }
             let (count, sum) = match call.states.is_valid(*key as usize) {
                 true => read(call.states.value(*key as usize)),
                 false => (0, 0.0),

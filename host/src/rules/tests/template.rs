@@ -80,13 +80,28 @@ fn faults_point_at_their_place() {
             3..6,
             "`.99` is not a format; write for example `:.2` for two digits after the point",
         ),
-        ("x {eror_rate}", 3..12, "no column `eror_rate`; did you mean `error_rate`?"),
-        ("{zscore}", 1..7, "no column `zscore`; did you mean `z_score`?"),
+        ("x {eror_rate}", 3..12, "no column `eror_rate`"),
+        ("{zscore}", 1..7, "no column `zscore`"),
         ("{qqq}", 1..4, "no column `qqq`"),
         ("{service:.2}", 1..8, "column `service` is not a number, so `:.2` cannot apply"),
     ] {
         let parsed = MessageTemplate::parse(template);
         let error = parsed.and_then(|parsed| parsed.bind(&[&input, &attributes])).unwrap_err();
         assert_eq!((error.span(), error.to_string().as_str()), (span, expected), "{template}");
+    }
+}
+
+#[test]
+fn faults_say_what_to_do() {
+    let [input, attributes] = schemas();
+    for (template, expected) in [
+        ("{eror_rate}", "did you mean `error_rate`?"),
+        ("{zscore}", "did you mean `z_score`?"),
+        ("{qqq}", "a message has the columns of the rule's input and the plugin's"),
+        ("{service:.2}", "write `{service}`"),
+    ] {
+        let template = MessageTemplate::parse(template).unwrap();
+        let error = template.bind(&[&input, &attributes]).unwrap_err();
+        assert_eq!(error.help().as_deref(), Some(expected));
     }
 }

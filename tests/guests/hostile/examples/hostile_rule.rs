@@ -42,7 +42,11 @@ fn int64(name: &str) -> Field {
 
 impl rule::Guest for Plugin {
     fn configure(config: String, input: Vec<Field>) -> Result<Plan, Fault> {
-        misbehave(config.trim_matches('"'));
+        for word in ["TRAP", "PANIC", "LOOP", "ALLOC", "STACK"] {
+            if config.contains(word) {
+                misbehave(word);
+            }
+        }
         let history_columns = if config.contains("NOCOLUMN") {
             vec!["nope".into()]
         } else {
@@ -77,6 +81,11 @@ impl rule::Guest for Plugin {
                 count += 1;
                 match word {
                     "DROP" => (count, dropped) = (0, true),
+                    // A timer that is due at once, and traps.
+                    "FUSE" => {
+                        timer_keys.push(key as u32);
+                        timers_us.push(-13);
+                    }
                     "TIMER" => {
                         timer_keys.push(key as u32);
                         timers_us.push(call.watermark_us + count);
