@@ -7,6 +7,9 @@
 //! | `windows` | exact goldens of tumbling and sliding windows |
 //! | `anomalies` | the windowed-Gaussian rule reproduces NAB's scores |
 //! | `siblings` | the reference queries on generated data, judged by a plain model (`model`, `made`) |
+//! | `matrix` | every window kind: workers, partitions, epoch cuts, against a plain model |
+//! | `replay` | recorded epochs run again give the same bytes |
+//! | `outputs` | revisions, update and complete mode, triggers, folders, the generator as a source |
 //! | `pipelines` | the shipped pipeline files and their own tests |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
 //! | `hostile` | plugins that do everything wrong, in whole pipelines |
@@ -24,8 +27,11 @@ mod anomalies;
 mod hostile;
 mod log_analytics;
 mod made;
+mod matrix;
 mod model;
+mod outputs;
 mod pipelines;
+mod replay;
 mod run;
 mod siblings;
 mod support;

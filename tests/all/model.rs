@@ -179,6 +179,52 @@ fn late_row(record: &Record, dropped: usize, kept: usize, first: i64, last: i64)
     })
 }
 
+/// A session takes no row at or before its partition's watermark, whatever sessions there are.
+fn is_late_for_sessions(record: &Record) -> bool {
+    record.watermark.is_some_and(|watermark| record.time <= watermark)
+}
+
+pub fn sessions<'a>(log: &'a Log, gap: i64, key: &str) -> Vec<Group<'a>> {
+    let mut by_key: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
+    for record in log.records.iter().filter(|record| !is_late_for_sessions(record)) {
+        by_key.entry(record.row[key].to_string()).or_default().push(record);
+    }
+    let mut grouped = Grouped::new();
+    for (key, mut records) in by_key {
+        records.sort_by_key(|record| record.time);
+        for session in records.chunk_by(|a, b| b.time - a.time < gap) {
+            let bounds = (session[0].time, session[session.len() - 1].time + gap);
+            grouped.insert((Some(bounds), key.clone()), session.to_vec());
+        }
+    }
+    groups(grouped, key)
+}
+
+pub fn late_for_sessions(log: &Log) -> Vec<Value> {
+    let late = log.records.iter().filter(|record| is_late_for_sessions(record));
+    late.map(|record| late_row(record, 1, 0, record.time, record.time)).collect()
+}
+
+/// Every `size` rows of a key, in the order given. Rows left over make no window.
+pub fn counts<'a>(records: &[&'a Record], size: usize, key: &str) -> Vec<Group<'a>> {
+    let mut by_key: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        by_key.entry(record.row[key].to_string()).or_default().push(record);
+    }
+    let mut windows = Vec::new();
+    for records in by_key.into_values() {
+        for records in records.chunks_exact(size) {
+            let first = records.iter().map(|record| record.time).min().expect("rows");
+            let last = records.iter().map(|record| record.time).max().expect("rows");
+            let mut records = records.to_vec();
+            records.sort_by_key(|record| (record.time, record.partition, record.position));
+            let key = records[0].row[key].clone();
+            windows.push(Group { bounds: Some((first, last + 1)), key, records });
+        }
+    }
+    windows
+}
+
 /// Every row of a key, however late.
 pub fn global<'a>(log: &'a Log, key: &str) -> Vec<Group<'a>> {
     let mut grouped = Grouped::new();
@@ -215,6 +261,13 @@ pub fn numbers(records: &[&Record], column: &str) -> Vec<f64> {
 
 pub fn count_if(records: &[&Record], holds: fn(&Value) -> bool) -> usize {
     records.iter().filter(|record| holds(&record.row)).count()
+}
+
+/// The sum of a column of whole numbers.
+pub fn total(records: &[&Record], column: &str) -> Value {
+    let values: Vec<i64> =
+        records.iter().filter_map(|record| record.row[column].as_i64()).collect();
+    if values.is_empty() { Value::Null } else { json!(values.iter().sum::<i64>()) }
 }
 
 /// The different values of a column, sorted; null is no value.

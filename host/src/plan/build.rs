@@ -346,6 +346,7 @@ impl Builder<'_> {
                 key: config.key.iter().map(|column| column.value.clone()).collect(),
                 order: config.order,
                 state_ttl_us: config.state_ttl_us,
+                revisions: config.revisions,
             }),
             inputs: node.inputs.clone(),
             input: input.schema,
@@ -566,18 +567,21 @@ impl Builder<'_> {
 
     fn refuse_clashes(&mut self, config: &model::Window) {
         let mut seen: Vec<&str> = vec![WINDOW_START, WINDOW_END];
-        if config.allowed_lateness_us > 0 {
-            seen.push(REVISION);
-        }
         for (name, sql) in config.group_by.iter().chain(&config.aggregate).chain(&config.derive) {
-            if seen.contains(&name.as_str()) {
-                self.problems.push(
-                    Diagnostic::error(format!("two columns of the result are called `{name}`"))
-                        .at(sql.span.clone())
-                        .help("give it another name: { other_name = \"…\" }"),
-                );
-            }
-            seen.push(name);
+            // Kept also where a window has none: rules know it by name.
+            let problem = if name == REVISION {
+                format!("`{name}` is kept for the number of a window's firing")
+            } else if seen.contains(&name.as_str()) {
+                format!("two columns of the result are called `{name}`")
+            } else {
+                seen.push(name);
+                continue;
+            };
+            self.problems.push(
+                Diagnostic::error(problem)
+                    .at(sql.span.clone())
+                    .help("give it another name: { other_name = \"…\" }"),
+            );
         }
     }
 

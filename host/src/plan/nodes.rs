@@ -217,6 +217,8 @@ pub struct RuleNode {
     pub order: model::RowOrder,
     /// How long a silent key's state is kept; none: for ever.
     pub state_ttl_us: Option<i64>,
+    /// Also evaluate revisions of windows.
+    pub revisions: bool,
 }
 
 /// The two kinds of rules.

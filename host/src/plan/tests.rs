@@ -80,7 +80,7 @@ fn what_cannot_run_is_refused_with_its_reason() {
             WINDOW
                 .replace("aggregate", "allowed_lateness = \"1 minute\"\naggregate")
                 .replace("rows =", "revision ="),
-            "two columns of the result are called `revision`",
+            "`revision` is kept for the number of a window's firing",
         ),
     ];
     for (nodes, expected) in cases {

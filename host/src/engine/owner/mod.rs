@@ -7,6 +7,7 @@
 
 mod nodes;
 mod refuse;
+mod revisions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

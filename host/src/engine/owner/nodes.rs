@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use super::super::error::EngineError;
 use super::super::window_input::combine;
 use super::refuse::RefusedRow;
+use super::revisions::with_revision;
 use super::{About, Batch, Owner, State};
 use crate::data::{NO_TIME, Rows};
 use crate::parse::{EXPRESSION_ERROR, Reason};
 use crate::plan::{Edge, NodeId, NodeKind, Place, Port, RuleBody};
-use crate::rules::{PoisonRow, REVISION, RuleOutput};
+use crate::rules::{PoisonRow, RuleOutput};
 use crate::sinks::Delivery;
 use crate::stream::{RowErrors, apply, extend, filter_by, union};
 use crate::window::{Fired, PartitionTime};
@@ -26,7 +27,7 @@ impl Owner {
     }
 
     /// Returns the rows that a node takes here, not those that it took on the workers.
-    fn inputs(&self, id: NodeId) -> Result<Vec<Batch>, EngineError> {
+    pub(super) fn inputs(&self, id: NodeId) -> Result<Vec<Batch>, EngineError> {
         let node = self.plan.node(id);
         let mut batches = Vec::new();
         for edge in &node.inputs {
@@ -115,8 +116,10 @@ impl Owner {
         let plan = Arc::clone(&self.plan);
         let NodeKind::Rule(rule) = &plan.node(id).kind else { return Ok(()) };
         match &rule.body {
-            RuleBody::When { condition, .. } => self.when_rule(id, condition, watermark, now_us),
-            RuleBody::Plugin { .. } => self.plugin_rule(id, watermark, now_us),
+            RuleBody::When { condition, .. } => {
+                self.when_rule(id, condition, rule.revisions, watermark, now_us)
+            }
+            RuleBody::Plugin { .. } => self.plugin_rule(id, rule.revisions, watermark, now_us),
         }
     }
 
@@ -124,13 +127,14 @@ impl Owner {
         &mut self,
         id: NodeId,
         condition: &crate::expr::Compiled,
+        revisions: bool,
         watermark: i64,
         now_us: i64,
     ) -> Result<(), EngineError> {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(id);
         let mut batches = self.matched.get_mut(id.0).map(std::mem::take).unwrap_or_default();
-        for batch in self.inputs(id)? {
+        for batch in self.judged(id, revisions)? {
             let mut errors = RowErrors::default();
             let from = batch.rows.from;
             let rows = filter_by(condition, batch.rows, &mut errors)
@@ -151,42 +155,47 @@ impl Owner {
             let made = when
                 .evaluate(&batch.rows, &all)
                 .map_err(|source| EngineError::Rule { node: node.name.clone(), source })?;
-            alerts.push(made);
+            alerts.push((made, batch.revision));
         }
         when.advance(watermark);
-        self.raise(id, alerts);
-        Ok(())
+        self.raise(id, alerts)
     }
 
-    fn plugin_rule(&mut self, id: NodeId, watermark: i64, now_us: i64) -> Result<(), EngineError> {
+    fn plugin_rule(
+        &mut self,
+        id: NodeId,
+        revisions: bool,
+        watermark: i64,
+        now_us: i64,
+    ) -> Result<(), EngineError> {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(id);
         let failed = |source| EngineError::Rule { node: node.name.clone(), source };
-        let batches = self.inputs(id)?;
+        let batches = self.judged(id, revisions)?;
         let Some(State::Rule(keyed, evaluator)) = self.states.get_mut(id.0) else {
             return Ok(());
         };
-        let mut outputs: Vec<RuleOutput> = Vec::with_capacity(batches.len() + 1);
+        let mut outputs: Vec<(RuleOutput, u32)> = Vec::with_capacity(batches.len() + 1);
         for batch in batches {
             let given = keyed.push(&batch.rows, batch.clock, evaluator.as_mut());
-            outputs.push(given.map_err(failed)?);
+            outputs.push((given.map_err(failed)?, batch.revision));
         }
-        outputs.push(keyed.advance(watermark, evaluator.as_mut()).map_err(failed)?);
+        outputs.push((keyed.advance(watermark, evaluator.as_mut()).map_err(failed)?, 0));
         let mut alerts = Vec::with_capacity(outputs.len());
-        for RuleOutput { alerts: raised, rows, poison } in outputs {
-            alerts.push(raised);
-            self.give(id, Port::Rows, Batch::made(rows));
+        for (RuleOutput { alerts: raised, rows, poison }, revision) in outputs {
+            alerts.push((raised, revision));
+            self.give_revised(id, Port::Rows, rows, revision)?;
             self.poison(id, &poison, now_us)?;
         }
-        self.raise(id, alerts);
-        Ok(())
+        self.raise(id, alerts)
     }
 
-    fn raise(&mut self, id: NodeId, alerts: Vec<Rows>) {
-        for rows in alerts {
+    fn raise(&mut self, id: NodeId, alerts: Vec<(Rows, u32)>) -> Result<(), EngineError> {
+        for (rows, revision) in alerts {
             self.stats.alerts(id, &rows.batch);
-            self.give(id, Port::Main, Batch::made(rows));
+            self.give_revised(id, Port::Main, rows, revision)?;
         }
+        Ok(())
     }
 
     /// Sends rows and timers that made a rule's plugin fail to the dead letters.
@@ -268,15 +277,6 @@ fn with_schema(rows: Rows, schema: &SchemaRef) -> Result<Rows, ArrowError> {
     let columns = rows.batch.columns().to_vec();
     let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
     Ok(Rows { batch, ..rows })
-}
-
-/// Adds the number of the firing to a window's results.
-fn with_revision(batch: &RecordBatch, revision: u32) -> Result<RecordBatch, ArrowError> {
-    let mut fields: Vec<FieldRef> = batch.schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new(REVISION, DataType::Int64, false)));
-    let mut columns = batch.columns().to_vec();
-    columns.push(Arc::new(Int64Array::from_value(i64::from(revision), batch.num_rows())));
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
 /// Rows that a window made.
