@@ -539,3 +539,106 @@ fn built_in_plugins_do_what_their_samples_say() {
         }
     }
 }
+
+/// A transform works on the workers, over parsed rows, and behind windows. Its rows keep their
+/// event time; what it refuses or fails on is told with the record or row it came from.
+#[test]
+fn a_transform_runs_on_both_sides_of_a_window() {
+    let plugin = format!("{{ path = {:?}, {LIMITS} }}", guest("hostile_transform"));
+    let pipeline = format!(
+        r#"name = "transforms"
+[dead_letters]
+path = "dead.jsonl"
+[sources.logs]
+type = "file"
+path = "input.txt"
+[parsers.words]
+input = "logs"
+plugin = "json"
+event_time = "at"
+config = {{ columns = {{ text = "text", at = "epoch_s" }} }}
+[transforms.upper]
+input = "words"
+plugin = {plugin}
+[windows.minutes]
+input = "upper"
+tumbling = "1 minute"
+aggregate = {{ rows = "count(*)" }}
+[windows.texts]
+input = "words"
+global = true
+group_by = ["text"]
+aggregate = {{ rows = "count(*)" }}
+[streams.text]
+input = "texts"
+select = ["text"]
+[transforms.again]
+input = "text"
+plugin = {plugin}
+[streams.refused]
+input = "upper.rejects"
+select = ["reason", "record"]
+[sinks.out]
+inputs = ["upper", "minutes", "again", "refused"]
+type = "console"
+format = "jsonl"
+"#
+    );
+    let input = [(30, "a"), (60, "TWICE"), (70, "REJECT"), (80, "TRAP"), (90, "b")]
+        .map(|(at, text)| format!("{{\"text\":\"{text}\",\"at\":{at}}}\n"))
+        .concat();
+    for workers in [1, 2] {
+        let case = Case::new(&pipeline, &input);
+        let output = case.run(workers);
+        let rows = lines(&output.stdout);
+        let of = |node: &str| -> Vec<Value> {
+            let of = |row: &&Value| row["node"] == node;
+            let rows = rows.iter().filter(of).cloned();
+            rows.map(|mut row| {
+                row.as_object_mut().expect("an object").remove("node");
+                row
+            })
+            .collect()
+        };
+        let upper = ["A", "TWICE", "TWICE", "B"].map(|text| json!({ "upper": text }));
+        assert_eq!(of("upper"), upper);
+        let minute = |start: &str, end: &str, rows: i64| json!({ "window_start": start, "window_end": end, "rows": rows });
+        assert_eq!(
+            of("minutes"),
+            [
+                minute("1970-01-01T00:00:00Z", "1970-01-01T00:01:00Z", 1),
+                minute("1970-01-01T00:01:00Z", "1970-01-01T00:02:00Z", 3),
+            ]
+        );
+        let mut again = of("again");
+        again.sort_by_key(|row| row["upper"].to_string());
+        assert_eq!(again, ["A", "B", "TWICE", "TWICE"].map(|text| json!({ "upper": text })));
+        let record = |text: &str, at: i64| format!("{{\"text\":\"{text}\",\"at\":{at}}}");
+        assert_eq!(
+            of("refused"),
+            [
+                json!({ "reason": "refused", "record": record("REJECT", 70) }),
+                json!({ "reason": "plugin_trap", "record": record("TRAP", 80) }),
+            ]
+        );
+        let dead: Vec<(Value, Value, Value)> = case
+            .rows("dead.jsonl")
+            .into_iter()
+            .map(|row| (row["node"].clone(), row["reason"].clone(), row["record"].clone()))
+            .collect();
+        assert_eq!(dead.len(), 4, "{dead:?}");
+        for (reason, text) in [("refused", "REJECT"), ("plugin_trap", "TRAP")] {
+            let row = format!("{{\"text\":\"{text}\"}}");
+            assert!(dead.contains(&(json!("again"), json!(reason), json!(row))), "{dead:?}");
+        }
+        let summary = summary(&output);
+        assert_eq!(
+            summary["transforms"],
+            json!([
+                { "name": "upper", "rows": 4, "rejects": { "plugin_trap": 1, "refused": 1 } },
+                { "name": "again", "rows": 4, "rejects": { "plugin_trap": 1, "refused": 1 } },
+            ])
+        );
+        assert_eq!(summary["poison"], 2);
+    }
+}

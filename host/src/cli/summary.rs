@@ -30,10 +30,10 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
             summary.made_null.push((name.clone(), counters.made_null));
         }
         match &node.kind {
-            NodeKind::Parser(_) => {
+            NodeKind::Parser(_) | NodeKind::Transform(_) => {
                 let broke = counters.rejects.iter().filter(|(why, _)| why.starts_with(POISON));
                 summary.poison += broke.map(|(_, n)| n).sum::<u64>();
-                summary.parsers.push(ParserSummary {
+                let made = ParserSummary {
                     name,
                     parsed: counters.rows_out,
                     rejects: counters
@@ -41,7 +41,11 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
                         .iter()
                         .map(|(why, n)| (why.to_string(), *n))
                         .collect(),
-                });
+                };
+                match &node.kind {
+                    NodeKind::Parser(_) => summary.parsers.push(made),
+                    _ => summary.transforms.push(made),
+                }
             }
             NodeKind::Window(_) => {
                 summary.poison += rejected;

@@ -33,7 +33,9 @@ pub struct Pipeline {
     pub sources: Vec<Node<Source>>,
     /// Records to rows.
     pub parsers: Vec<Node<Parser>>,
-    /// Rows to rows.
+    /// Rows to rows by plugin.
+    pub transforms: Vec<Node<Transform>>,
+    /// Rows to rows by SQL.
     pub streams: Vec<Node<Stream>>,
     /// Aggregates.
     pub windows: Vec<Node<Window>>,
@@ -192,6 +194,17 @@ pub struct Parser {
     pub config: Located<serde_json::Value>,
     /// The column that holds the event time; none: the time the record was received.
     pub event_time: Option<Located<String>>,
+}
+
+/// A plugin that turns rows into rows.
+#[derive(Clone, Debug)]
+pub struct Transform {
+    /// One or more inputs with the same schema.
+    pub inputs: Vec<Located<String>>,
+    /// The plugin.
+    pub plugin: PluginRef,
+    /// The plugin's own settings, a JSON object; keys in file order.
+    pub config: Located<serde_json::Value>,
 }
 
 /// A plugin, what it must be and what it may use.

@@ -46,6 +46,7 @@ const SECTIONS: &[(&str, &str, Option<&str>)] = &[
     ("## `[parsers.<name>]`", "Parser", None),
     ("### `plugin` as a table", "PluginTable", None),
     ("### `limits`", "Limits", None),
+    ("## `[transforms.<name>]`", "Transform", None),
     ("## `[streams.<name>]`", "Stream", None),
     ("## `[windows.<name>]`", "Window", None),
     ("### `sliding`", "Sliding", None),

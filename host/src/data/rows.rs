@@ -61,11 +61,20 @@ impl Rows {
     /// # Errors
     /// When an index is out of bounds.
     pub fn take(&self, indices: &UInt32Array) -> Result<Self, ArrowError> {
+        self.made_of(take_record_batch(&self.batch, indices)?, indices)
+    }
+
+    /// Returns rows that were made of these: `source` names for each the row it came from.
+    ///
+    /// # Errors
+    /// When an index is out of bounds.
+    pub fn made_of(&self, batch: RecordBatch, source: &UInt32Array) -> Result<Self, ArrowError> {
+        debug_assert_eq!(batch.num_rows(), source.len(), "a source for each row");
         Ok(Self {
-            batch: take_record_batch(&self.batch, indices)?,
-            time: int64(take(&self.time, indices, None)?)?,
-            position: int64(take(&self.position, indices, None)?)?,
-            max_before: int64(take(&self.max_before, indices, None)?)?,
+            batch,
+            time: int64(take(&self.time, source, None)?)?,
+            position: int64(take(&self.position, source, None)?)?,
+            max_before: int64(take(&self.max_before, source, None)?)?,
             from: self.from,
         })
     }

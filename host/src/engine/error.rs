@@ -6,6 +6,7 @@ use crate::parse::ParseError;
 use crate::rules::RuleError;
 use crate::sinks::SinkError;
 use crate::sources::SourceError;
+use crate::stream::TransformError;
 use crate::window::WindowError;
 
 /// Why a run stops before its end.
@@ -26,6 +27,14 @@ pub enum EngineError {
         node: String,
         /// Why.
         source: ParseError,
+    },
+    /// A transform failed beyond single rows.
+    #[error("transform `{node}`: {source}")]
+    Transform {
+        /// The node.
+        node: String,
+        /// Why.
+        source: Box<TransformError>,
     },
     /// A window failed.
     #[error("window `{node}`: {source}")]

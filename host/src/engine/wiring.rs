@@ -95,6 +95,7 @@ impl Wiring {
 fn version(node: &PlanNode) -> Option<Arc<str>> {
     let version = match &node.kind {
         NodeKind::Parser(parser) => parser.plugin.version(),
+        NodeKind::Transform(transform) => transform.plugin.version(),
         NodeKind::Rule(rule) => match &rule.body {
             RuleBody::Plugin { plugin, .. } => plugin.version(),
             RuleBody::When { .. } => return None,

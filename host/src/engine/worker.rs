@@ -17,8 +17,8 @@ use crate::parse::{
     EXPRESSION_ERROR, MaxBefore, Reason, RejectContext, RejectedRecord, Rejects, parse_chunk,
 };
 use crate::plan::{NodeId, NodeKind, Place, Plan, Port, RuleBody};
-use crate::plugin::ParserInstance;
-use crate::stream::{RowErrors, apply, filter_by, union};
+use crate::plugin::{ParserInstance, TransformInstance};
+use crate::stream::{RowErrors, Transformed, apply, filter_by, transform, union};
 use crate::window::PartitionTime;
 
 /// A chunk on its way to a worker.
@@ -83,11 +83,18 @@ pub struct Stage2 {
     pub combined: Vec<(NodeId, Combined)>,
 }
 
-/// One worker: the plan and an instance of each parser.
+/// One worker: the plan and an instance of each parser and transform.
 pub struct Worker {
     plan: Arc<Plan>,
     wiring: Arc<Wiring>,
-    parsers: Vec<Option<ParserInstance>>,
+    plugins: Vec<Instance>,
+}
+
+/// A node's plugin instance.
+enum Instance {
+    None,
+    Parser(ParserInstance),
+    Transform(TransformInstance),
 }
 
 /// Rows that worker nodes have given so far for one chunk, by node.
@@ -96,12 +103,13 @@ type Outputs = Vec<Option<Rows>>;
 impl Worker {
     /// Returns a worker; plugins start at their first chunk.
     pub fn new(plan: Arc<Plan>, wiring: Arc<Wiring>) -> Self {
-        let parsers = plan.nodes.iter().map(|node| match &node.kind {
-            NodeKind::Parser(parser) => Some(parser.plugin.instance()),
-            _ => None,
+        let plugins = plan.nodes.iter().map(|node| match &node.kind {
+            NodeKind::Parser(parser) => Instance::Parser(parser.plugin.instance()),
+            NodeKind::Transform(transform) => Instance::Transform(transform.plugin.instance()),
+            _ => Instance::None,
         });
-        let parsers = parsers.collect();
-        Self { plan, wiring, parsers }
+        let plugins = plugins.collect();
+        Self { plan, wiring, plugins }
     }
 
     /// Parses a chunk and runs every stateless node over it.
@@ -113,10 +121,10 @@ impl Worker {
         let mut outputs: Outputs = Vec::new();
         outputs.resize_with(self.plan.nodes.len(), || None);
         self.run_parsers(work, &mut stage, &mut outputs)?;
-        for (index, node) in self.plan.nodes.iter().enumerate() {
+        let plan = Arc::clone(&self.plan);
+        for (index, node) in plan.nodes.iter().enumerate() {
             if node.sources.contains(&work.chunk.from.source) {
-                self.run_node(NodeId(index), work, &mut stage, &mut outputs)
-                    .map_err(|source| EngineError::columns(&node.name, source))?;
+                self.run_node(NodeId(index), work, &mut stage, &mut outputs)?;
             }
         }
         self.collect(&mut stage, outputs)?;
@@ -140,7 +148,7 @@ impl Worker {
             }
             let id = NodeId(index);
             let context = self.reject_context(id, work);
-            let Some(Some(instance)) = self.parsers.get_mut(index) else { continue };
+            let Some(Instance::Parser(instance)) = self.plugins.get_mut(index) else { continue };
             let mut rejects = Rejects::new(self.wiring.keeps_rejects(id));
             let rows = parse_chunk(parser, instance, chunk, &context, &mut rejects)
                 .map_err(|source| EngineError::Parse { node: node.name.clone(), source })?;
@@ -166,13 +174,15 @@ impl Worker {
     }
 
     fn run_node(
-        &self,
+        &mut self,
         id: NodeId,
         work: &Work,
         stage: &mut Stage1,
         outputs: &mut Outputs,
-    ) -> Result<(), ArrowError> {
-        let node = self.plan.node(id);
+    ) -> Result<(), EngineError> {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(id);
+        let columns = |source| EngineError::columns(&node.name, source);
         for edge in &node.inputs {
             if self.plan.taken_at(id, edge) == Place::Owner {
                 continue;
@@ -182,18 +192,28 @@ impl Worker {
             let mut errors = RowErrors::default();
             match &node.kind {
                 NodeKind::Stream(stream) => {
-                    let rows = apply(stream, &node.schema, input, &mut errors)?;
-                    if let Some(place) = outputs.get_mut(id.0) {
-                        *place = Some(match place.take() {
-                            Some(first) => union(&first, &rows, &node.schema)?,
-                            None => rows,
-                        });
-                    }
+                    let rows = apply(stream, &node.schema, input, &mut errors).map_err(columns)?;
+                    put(outputs, id, rows, &node.schema).map_err(columns)?;
+                }
+                NodeKind::Transform(_) => {
+                    let Some(Instance::Transform(instance)) = self.plugins.get_mut(id.0) else {
+                        continue;
+                    };
+                    let Transformed { rows, refused } =
+                        transform(instance, &input).map_err(|source| EngineError::Transform {
+                            node: node.name.clone(),
+                            source: Box::new(source),
+                        })?;
+                    put(outputs, id, rows, &node.schema).map_err(columns)?;
+                    let refused = refused
+                        .iter()
+                        .map(|row| (row.position, &row.reason, row.detail.as_deref()));
+                    self.refuse(id, work, stage, refused);
                 }
                 NodeKind::Rule(rule) => {
                     if let RuleBody::When { condition, .. } = &rule.body {
-                        let rows = filter_by(condition, input, &mut errors)?;
-                        add(&mut stage.matched, id, rows, &node.input)?;
+                        let rows = filter_by(condition, input, &mut errors).map_err(columns)?;
+                        add(&mut stage.matched, id, rows, &node.input).map_err(columns)?;
                     }
                 }
                 _ => {}
@@ -207,23 +227,38 @@ impl Worker {
         if errors.made_null > 0 {
             stage.made_null.push((id, errors.made_null));
         }
-        if errors.failed.is_empty() {
+        let reason: Reason = Arc::from(EXPRESSION_ERROR);
+        let refused =
+            errors.failed.iter().map(|(position, why)| (*position, &reason, Some(&**why)));
+        self.refuse(id, work, stage, refused);
+    }
+
+    /// Refuses rows in a node's name: the position of each, the reason, and what exactly was wrong.
+    /// What is kept of a row is the record that it came from.
+    fn refuse<'a>(
+        &self,
+        id: NodeId,
+        work: &Work,
+        stage: &mut Stage1,
+        rows: impl Iterator<Item = (i64, &'a Reason, Option<&'a str>)>,
+    ) {
+        let mut rows = rows.peekable();
+        if rows.peek().is_none() {
             return;
         }
         let context = self.reject_context(id, work);
-        let reason: Reason = Arc::from(EXPRESSION_ERROR);
         let chunk = &work.chunk;
         let mut rejects = Rejects::new(self.wiring.keeps_rejects(id));
-        for (position, message) in &errors.failed {
-            let index = chunk.positions.binary_search(position).ok();
+        for (position, reason, detail) in rows {
+            let index = chunk.positions.binary_search(&position).ok();
             let received = index.and_then(|index| chunk.received_us.get(index)).copied();
             let record = RejectedRecord {
-                position: *position,
+                position,
                 received_us: received.unwrap_or(stage.received_us),
                 record: index.and_then(|index| chunk.record(index)),
-                detail: Some(message),
+                detail,
             };
-            rejects.add(&context, &reason, record);
+            rejects.add(&context, reason, record);
         }
         stage.rejects.push((id, rejects));
     }
@@ -280,6 +315,22 @@ impl Worker {
             plugin_version: self.wiring.plugin_version(id),
         }
     }
+}
+
+/// Puts rows that a node gave, to those that it gave of another of its inputs.
+fn put(
+    outputs: &mut Outputs,
+    id: NodeId,
+    rows: Rows,
+    schema: &SchemaRef,
+) -> Result<(), ArrowError> {
+    if let Some(place) = outputs.get_mut(id.0) {
+        *place = Some(match place.take() {
+            Some(first) => union(&first, &rows, schema)?,
+            None => rows,
+        });
+    }
+    Ok(())
 }
 
 /// Adds rows for a node, to those that another of its inputs gave.

@@ -94,7 +94,7 @@ fn rejected<'a>(chunk: &'a Chunk, record: u32, detail: Option<&'a str>) -> Rejec
 }
 
 /// Returns the records that were not refused, ascending.
-fn remaining(records: usize, mut refused: Vec<u32>) -> UInt32Array {
+pub fn remaining(records: usize, mut refused: Vec<u32>) -> UInt32Array {
     let count = u32::try_from(records).unwrap_or(u32::MAX);
     if refused.is_empty() {
         return UInt32Array::from_iter_values(0..count);

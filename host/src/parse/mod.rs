@@ -8,6 +8,6 @@ mod chunk;
 mod max_before;
 mod rejects;
 
-pub use chunk::{ParseError, Parsed, parse_chunk};
+pub use chunk::{ParseError, Parsed, parse_chunk, remaining};
 pub use max_before::{MaxBefore, RunningMax};
 pub use rejects::{EXPRESSION_ERROR, Reason, RejectContext, RejectedRecord, Rejects};

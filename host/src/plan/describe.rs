@@ -62,6 +62,7 @@ fn details(node: &PlanNode) -> Vec<String> {
                 .map_or("the time of receipt".to_owned(), |field| field.name().clone());
             vec![plugin_line(parser.plugin.version()), format!("time     {time}")]
         }
+        NodeKind::Transform(transform) => vec![plugin_line(transform.plugin.version())],
         NodeKind::Stream(stream) => {
             let mut lines = Vec::new();
             if let Some((name, list)) = &stream.unnest {

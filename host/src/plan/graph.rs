@@ -15,7 +15,7 @@ pub struct NodeId(pub usize);
 pub enum Port {
     /// What the node is for.
     Main,
-    /// `<parser>.rejects`: the records that it refused.
+    /// `<parser>.rejects`, `<transform>.rejects`: the records or rows that it refused.
     Rejects,
     /// `<window>.late`: the rows that came too late.
     Late,
@@ -53,6 +53,8 @@ pub enum Role {
     Source(usize),
     /// `[parsers.*]`
     Parser(usize),
+    /// `[transforms.*]`
+    Transform(usize),
     /// `[streams.*]`
     Stream(usize),
     /// `[windows.*]`
@@ -69,6 +71,7 @@ impl Role {
         match self {
             Self::Source(_) => "source",
             Self::Parser(_) => "parser",
+            Self::Transform(_) => "transform",
             Self::Stream(_) => "stream",
             Self::Window(_) => "window",
             Self::Rule(_) => "rule",
@@ -79,7 +82,7 @@ impl Role {
     fn ports(self) -> &'static [Port] {
         match self {
             Self::Source(_) | Self::Stream(_) => &[Port::Main],
-            Self::Parser(_) => &[Port::Main, Port::Rejects],
+            Self::Parser(_) | Self::Transform(_) => &[Port::Main, Port::Rejects],
             Self::Window(_) => &[Port::Main, Port::Late],
             Self::Rule(_) => &[Port::Main, Port::Rows],
             Self::Sink(_) => &[],
@@ -176,6 +179,9 @@ fn drafts(pipeline: &Pipeline) -> Vec<Draft<'_>> {
             span: node.span.clone(),
             inputs: vec![&node.config.input],
         });
+    }
+    for (index, node) in pipeline.transforms.iter().enumerate() {
+        drafts.push(draft(node, Role::Transform(index), &node.config.inputs));
     }
     for (index, node) in pipeline.streams.iter().enumerate() {
         drafts.push(draft(node, Role::Stream(index), &node.config.inputs));

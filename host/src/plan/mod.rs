@@ -19,6 +19,6 @@ pub use describe::describe;
 pub use graph::{Edge, NodeId, Port};
 pub use nodes::{
     Emits, Named, NodeKind, ParserNode, Place, Plan, PlanNode, RuleBody, RuleNode, SinkNode,
-    SourceNode, StreamNode, WindowNode,
+    SourceNode, StreamNode, TransformNode, WindowNode,
 };
 pub use rejects::{DEAD_LETTERS, rejects_schema};

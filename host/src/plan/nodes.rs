@@ -8,7 +8,7 @@ use super::graph::{Edge, NodeId, Port};
 use crate::config::model;
 use crate::data::SourceId;
 use crate::expr::{AggregateCall, Compiled};
-use crate::plugin::{ParserPlugin, RulePlugin};
+use crate::plugin::{ParserPlugin, RulePlugin, TransformPlugin};
 use crate::rules::{KeyedRule, WhenRule};
 use crate::sinks::SinkInput;
 use crate::window::Window;
@@ -128,7 +128,9 @@ pub enum NodeKind {
     Source(SourceNode),
     /// Turns records into rows.
     Parser(ParserNode),
-    /// Rows to rows.
+    /// Rows to rows by plugin.
+    Transform(TransformNode),
+    /// Rows to rows by SQL.
     Stream(StreamNode),
     /// Rows to aggregates.
     Window(WindowNode),
@@ -144,6 +146,7 @@ impl NodeKind {
         match self {
             Self::Source(_) => "source",
             Self::Parser(_) => "parser",
+            Self::Transform(_) => "transform",
             Self::Stream(_) => "stream",
             Self::Window(_) => "window",
             Self::Rule(_) => "rule",
@@ -170,6 +173,12 @@ pub struct ParserNode {
     pub event_time: Option<usize>,
     /// Rows further ahead of the clock than this are rejected.
     pub max_ahead_us: Option<i64>,
+}
+
+/// A configured transform plugin.
+pub struct TransformNode {
+    /// The plugin.
+    pub plugin: Arc<TransformPlugin>,
 }
 
 /// A column name with its expression.

@@ -27,6 +27,8 @@ pub struct RunSummary {
     pub bytes_read: u64,
     /// Each parser.
     pub parsers: Vec<ParserSummary>,
+    /// Each transform.
+    pub transforms: Vec<ParserSummary>,
     /// Each window.
     pub windows: Vec<WindowSummary>,
     /// Each rule.
@@ -41,14 +43,14 @@ pub struct RunSummary {
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// What a parser made of its records.
+/// What a parser made of its records, or a transform of its rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParserSummary {
     /// The node's name.
     pub name: String,
     /// Rows.
     pub parsed: u64,
-    /// Rejected records by reason.
+    /// Rejected records or rows by reason.
     pub rejects: BTreeMap<String, u64>,
 }
 
@@ -107,6 +109,8 @@ impl RunSummary {
     pub fn to_json(&self) -> Json {
         let parser =
             |p: &ParserSummary| json!({ "name": p.name, "parsed": p.parsed, "rejects": p.rejects });
+        let transform =
+            |t: &ParserSummary| json!({ "name": t.name, "rows": t.parsed, "rejects": t.rejects });
         let window = |w: &WindowSummary| {
             json!({
                 "name": w.name, "rows_in": w.rows_in, "fired": w.fired, "rows_out": w.rows_out,
@@ -133,6 +137,7 @@ impl RunSummary {
             "bytes_read": self.bytes_read,
             "rows_per_second": self.rows_per_second(),
             "parsers": self.parsers.iter().map(parser).collect::<Vec<_>>(),
+            "transforms": self.transforms.iter().map(transform).collect::<Vec<_>>(),
             "windows": self.windows.iter().map(window).collect::<Vec<_>>(),
             "rules": self.rules.iter().map(rule).collect::<Vec<_>>(),
             "sinks": self.sinks.iter().map(sink).collect::<Vec<_>>(),
@@ -159,11 +164,13 @@ impl RunSummary {
 
     fn lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
-        section(&mut lines, ["parsers", "parsed", "rejected", ""], &self.parsers, |p| {
-            let reasons = list(p.rejects.iter().map(|(reason, n)| (reason.as_str(), *n)));
-            let rejected = p.rejects.values().sum();
-            Line::node(&p.name, [count_text(p.parsed), count_text(rejected), "".into()], reasons)
-        });
+        let made = |node: &ParserSummary| {
+            let reasons = list(node.rejects.iter().map(|(reason, n)| (reason.as_str(), *n)));
+            let rejected = count_text(node.rejects.values().sum());
+            Line::node(&node.name, [count_text(node.parsed), rejected, "".into()], reasons)
+        };
+        section(&mut lines, ["parsers", "parsed", "rejected", ""], &self.parsers, made);
+        section(&mut lines, ["transforms", "rows", "rejected", ""], &self.transforms, made);
         section(&mut lines, ["windows", "fired", "rows", "late"], &self.windows, |w| {
             let advice = w.better_delay_us().map(|delay_us| {
                 format!("a delay of {} would have kept 99.9 %", duration_text(delay_us))
@@ -300,6 +307,11 @@ mod tests {
                 parsed: 999_000,
                 rejects: [("bad-json".to_owned(), 900), ("no-time".to_owned(), 100)].into(),
             }],
+            transforms: vec![ParserSummary {
+                name: "places".into(),
+                parsed: 998_000,
+                rejects: [("no-place".to_owned(), 1_000)].into(),
+            }],
             windows: vec![window("error_rate", late), window("quiet", Lateness::default())],
             rules: vec![RuleSummary {
                 name: "spike".into(),
@@ -327,6 +339,8 @@ mod tests {
 log-analysis: 1,000,000 rows (205.3 MB) in 0.62 s, 1,612,903 rows/s, peak memory 58.2 MB
 parsers        parsed  rejected
   events      999,000     1,000         bad-json 900, no-time 100
+transforms       rows  rejected
+  places      998,000     1,000         no-place 1,000
 windows         fired      rows   late
   error_rate       60       240  5,000  a delay of 15 seconds would have kept 99.9 %
   quiet            60       240      0

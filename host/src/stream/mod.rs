@@ -4,8 +4,10 @@
 //! [`RowErrors`]; its neighbours go on.
 
 mod apply;
+mod transform;
 mod union;
 mod unnest;
 
 pub use apply::{RowErrors, apply, extend, filter_by};
+pub use transform::{Refused, TransformError, Transformed, transform};
 pub use union::union;

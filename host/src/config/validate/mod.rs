@@ -35,6 +35,7 @@ pub(super) fn validate(
     }
     let names = node_names(&typed.sources, "sources")
         .chain(node_names(&typed.parsers, "parsers"))
+        .chain(node_names(&typed.transforms, "transforms"))
         .chain(node_names(&typed.streams, "streams"))
         .chain(node_names(&typed.windows, "windows"))
         .chain(node_names(&typed.rules, "rules"))
@@ -63,6 +64,8 @@ pub(super) fn validate(
         nodes("sources", typed.sources, &mut cx, |cx, node, owner| cx.source(node, owner));
     let parsers =
         nodes("parsers", typed.parsers, &mut cx, |cx, node, owner| cx.parser(node, owner));
+    let transforms =
+        nodes("transforms", typed.transforms, &mut cx, |cx, node, owner| cx.transform(node, owner));
     let streams =
         nodes("streams", typed.streams, &mut cx, |cx, node, owner| cx.stream(node, owner));
     let windows =
@@ -76,6 +79,7 @@ pub(super) fn validate(
         dead_letters: dead_letters?,
         sources: sources?,
         parsers: parsers?,
+        transforms: transforms?,
         streams: streams?,
         windows: windows?,
         rules: rules?,

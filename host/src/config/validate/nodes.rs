@@ -1,4 +1,4 @@
-//! Parsers, rules and sinks.
+//! Parsers, transforms, rules and sinks.
 
 use std::ops::Range;
 
@@ -24,6 +24,15 @@ impl Context<'_> {
             config: config?,
             event_time: event_time?,
         })
+    }
+
+    pub fn transform(&mut self, typed: wire::Transform, owner: &Owner) -> Option<model::Transform> {
+        let inputs = self.inputs(typed.input, typed.inputs, owner);
+        let plugin = self
+            .required(typed.plugin, "plugin", "plugin = { path = \"geo.wasm\" }", owner)
+            .and_then(|plugin| self.plugin(plugin, owner));
+        let config = self.settings(typed.config);
+        Some(model::Transform { inputs: inputs?, plugin: plugin?, config: config? })
     }
 
     /// Asks for a text that is not empty. Outer `None`: reported.

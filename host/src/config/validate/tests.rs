@@ -217,7 +217,7 @@ impl Context<'_> {
         let mut known: Vec<String> = Vec::new();
         for (name, kind, _) in nodes {
             let second = match *kind {
-                "parsers" => Some("rejects"),
+                "parsers" | "transforms" => Some("rejects"),
                 "windows" => Some("late"),
                 "rules" => Some("rows"),
                 "streams" => None,

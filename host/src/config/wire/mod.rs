@@ -39,6 +39,8 @@ pub(super) struct Pipeline {
     pub sources: Key<Entries<Source>>,
     /// Plugins that turn records into rows.
     pub parsers: Key<Entries<Parser>>,
+    /// Plugins that turn rows into rows.
+    pub transforms: Key<Entries<Transform>>,
     /// Rows to rows by SQL.
     pub streams: Key<Entries<Stream>>,
     /// Aggregates over groups of rows in event time.

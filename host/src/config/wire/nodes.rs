@@ -1,4 +1,4 @@
-//! The nodes after the sources: parsers, streams, windows, rules, sinks.
+//! The nodes after the sources: parsers, transforms, streams, windows, rules, sinks.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -81,6 +81,32 @@ pub(in crate::config) struct Limits {
     /// `output = "64 MiB"`
     #[schemars(extend("default" = "64 MiB"))]
     pub output: Key<Size>,
+}
+
+/// A plugin that turns rows into rows, none or several for each, anywhere between a parser and a
+/// sink. The rows keep the event time of those they were made of. Rows it refuses are
+/// `<name>.rejects`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Transform {
+    /// The node whose rows are read. Either this or `inputs`.
+    ///
+    /// `input = "events"`
+    pub input: Key<String>,
+    /// Several nodes with the same columns. Either this or `input`.
+    ///
+    /// `inputs = ["events", "more_events"]`
+    pub inputs: Key<Vec<Field<String>>>,
+    /// The plugin, by name or as a table.
+    ///
+    /// `plugin = { path = "geo.wasm" }`
+    #[schemars(required)]
+    pub plugin: Key<Plugin>,
+    /// The plugin's own settings; `millstream plugin inspect` shows them.
+    ///
+    /// `config = { column = "ip_address" }`
+    #[schemars(extend("default" = {}))]
+    pub config: Key<Entries<Json>>,
 }
 
 /// Rows to rows by SQL, in the order unnest, derive, where, select.

@@ -24,6 +24,7 @@ use crate::config::model::OutputMode;
 use crate::data::{NO_TIME, PartitionName, PartitionRef, Rows};
 use crate::parse::EXPRESSION_ERROR;
 use crate::plan::{NodeId, NodeKind, Plan, Port, RuleBody};
+use crate::plugin::TransformInstance;
 use crate::rules::{KeyedRule, RowClock, WhenRule};
 use crate::sinks::{Sink, SinkError};
 use crate::watermark::{SourceClock, union};
@@ -54,6 +55,8 @@ impl Batch {
 enum State {
     /// Keeps nothing.
     None,
+    /// The plugin, for rows that are made here.
+    Transform(TransformInstance),
     /// Slices, sessions, counts.
     Window(Box<WindowState>),
     /// Alert numbers.
@@ -117,6 +120,7 @@ impl Owner {
                         State::Rule(rule.clone(), Box::new(PluginEvaluator::new(plugin)))
                     }
                 },
+                NodeKind::Transform(transform) => State::Transform(transform.plugin.instance()),
                 NodeKind::Sink(_) => match sinks.get_mut(index).and_then(Option::take) {
                     Some(sink) => State::Sink(sink),
                     None => State::None,
@@ -255,6 +259,7 @@ impl Owner {
             let watermark = union(clocks).max(before);
             match &node.kind {
                 NodeKind::Source(_) | NodeKind::Parser(_) => {}
+                NodeKind::Transform(_) => self.transform(id, end.now_us)?,
                 NodeKind::Stream(_) => self.stream(id, end.now_us)?,
                 NodeKind::Window(_) => self.window(id, watermark, end.now_us)?,
                 NodeKind::Rule(_) => self.rule(id, watermark, end.now_us)?,

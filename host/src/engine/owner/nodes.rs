@@ -13,11 +13,12 @@ use super::refuse::RefusedRow;
 use super::revisions::with_revision;
 use super::{About, Batch, Owner, State};
 use crate::data::{NO_TIME, Rows};
+use crate::encode::row_json;
 use crate::parse::{EXPRESSION_ERROR, Reason};
 use crate::plan::{Edge, NodeId, NodeKind, Place, Port, RuleBody};
 use crate::rules::{PoisonRow, RuleOutput};
 use crate::sinks::Delivery;
-use crate::stream::{RowErrors, apply, extend, filter_by, union};
+use crate::stream::{RowErrors, Transformed, apply, extend, filter_by, transform, union};
 use crate::window::{Fired, PartitionTime};
 
 impl Owner {
@@ -39,6 +40,34 @@ impl Owner {
             return Ok(batches);
         }
         in_order(batches, &node.input).map_err(|source| EngineError::columns(&node.name, source))
+    }
+
+    pub(super) fn transform(&mut self, id: NodeId, now_us: i64) -> Result<(), EngineError> {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(id);
+        for batch in self.inputs(id)? {
+            let Some(State::Transform(instance)) = self.states.get_mut(id.0) else {
+                return Ok(());
+            };
+            let Transformed { rows, refused } =
+                transform(instance, &batch.rows).map_err(|source| EngineError::Transform {
+                    node: node.name.clone(),
+                    source: Box::new(source),
+                })?;
+            let about = About { from: batch.rows.from, received_us: now_us };
+            for refused in &refused {
+                let json = row_json(&batch.rows.batch, refused.row).ok().map(|row| row.to_string());
+                let row = RefusedRow {
+                    position: refused.position,
+                    row: json.as_deref(),
+                    detail: refused.detail.as_deref(),
+                };
+                self.refuse(id, about, &refused.reason, [row])?;
+            }
+            self.stats.rows_out(id, count(rows.len()));
+            self.give(id, Port::Main, Batch { rows, ..batch });
+        }
+        Ok(())
     }
 
     pub(super) fn stream(&mut self, id: NodeId, now_us: i64) -> Result<(), EngineError> {
@@ -206,7 +235,7 @@ impl Owner {
             let record = RefusedRow {
                 position: row.position,
                 row: row.row.as_deref(),
-                detail: &row.message,
+                detail: Some(&row.message),
             };
             self.refuse(id, about, &reason, [record])?;
         }

@@ -21,13 +21,17 @@ pub(super) struct RefusedRow<'a> {
     /// The row as JSON, where it is at hand.
     pub row: Option<&'a str>,
     /// What was wrong with it.
-    pub detail: &'a str,
+    pub detail: Option<&'a str>,
 }
 
 impl<'a> RefusedRow<'a> {
     /// Returns rows that an expression failed on: the position of each, and why.
     pub fn of(failed: &'a [(i64, String)]) -> impl Iterator<Item = Self> {
-        failed.iter().map(|(position, why)| Self { position: *position, row: None, detail: why })
+        failed.iter().map(|(position, why)| Self {
+            position: *position,
+            row: None,
+            detail: Some(why),
+        })
     }
 }
 
@@ -91,7 +95,7 @@ impl Owner {
         let mut rejects = Rejects::new(self.dead_letters.is_some());
         for RefusedRow { position, row, detail } in rows {
             let record = row.map(str::as_bytes);
-            let record = RejectedRecord { position, received_us, record, detail: Some(detail) };
+            let record = RejectedRecord { position, received_us, record, detail };
             rejects.add(&context, reason, record);
         }
         self.reject(node, from, None, rejects)

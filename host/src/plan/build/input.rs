@@ -74,9 +74,9 @@ impl Builder<'_> {
         })
     }
 
-    /// A stream or rule over rejects or late rows is as timeless as they are.
+    /// A transform, stream or rule over rejects or late rows is as timeless as they are.
     fn is_timeless(&self, node: &PlanNode) -> bool {
-        matches!(node.kind, NodeKind::Stream(_) | NodeKind::Rule(_))
+        matches!(node.kind, NodeKind::Transform(_) | NodeKind::Stream(_) | NodeKind::Rule(_))
             && node.inputs.iter().any(|edge| {
                 matches!(edge.port, Port::Rejects | Port::Late)
                     || self

@@ -103,6 +103,7 @@ impl Builder<'_> {
         match node.role {
             Role::Source(index) => self.source(node, index),
             Role::Parser(index) => self.parser(node, index),
+            Role::Transform(index) => self.transform(node, index),
             Role::Stream(index) => self.stream(node, index),
             Role::Window(index) => self.window(node, index),
             Role::Rule(index) => self.rule(node, index),

@@ -1,4 +1,4 @@
-//! Parsers and streams: what makes rows of records, and rows of rows.
+//! Parsers, transforms and streams: what makes rows of records, and rows of rows.
 
 use std::sync::Arc;
 
@@ -6,7 +6,9 @@ use arrow::datatypes::Schema;
 
 use super::super::graph::GraphNode;
 use super::super::key_path::KeyPath;
-use super::super::nodes::{Emits, Named, NodeKind, ParserNode, Place, PlanNode, StreamNode};
+use super::super::nodes::{
+    Emits, Named, NodeKind, ParserNode, Place, PlanNode, StreamNode, TransformNode,
+};
 use super::super::rejects::rejects_schema;
 use super::Builder;
 use super::sql::{schema_of, with_column};
@@ -86,6 +88,31 @@ impl Builder<'_> {
             return None;
         }
         Some(index)
+    }
+
+    pub(super) fn transform(&mut self, node: &GraphNode, index: usize) -> Option<PlanNode> {
+        let config = &self.pipeline.transforms.get(index)?.config;
+        let input = self.input(node)?;
+        self.refuse_updates(node, &input);
+        let version = self.load(&config.plugin)?;
+        let settings = config.config.value.to_string();
+        let plugin = match version.transform(&settings, &input.schema) {
+            Ok(plugin) => plugin,
+            Err(error) => {
+                return self.plugin_problem(&config.plugin, &config.config.span, &error);
+            }
+        };
+        Some(PlanNode {
+            name: node.name.clone(),
+            schema: Arc::clone(plugin.schema()),
+            kind: NodeKind::Transform(TransformNode { plugin }),
+            inputs: node.inputs.clone(),
+            input: input.schema,
+            secondary: Some(rejects_schema()),
+            sources: input.sources,
+            place: input.place,
+            emits: Emits::Rows,
+        })
     }
 
     pub(super) fn stream(&mut self, node: &GraphNode, index: usize) -> Option<PlanNode> {
