@@ -18,7 +18,8 @@ use crate::shell::{build_host, root, run, target};
 /// What to measure and how often.
 #[derive(Args)]
 pub struct Options {
-    /// Only figures whose name contains this.
+    /// Only figures whose name contains this. `contract`: the table of what calls cost, which is
+    /// no figure.
     filter: Option<String>,
     /// Runs of each figure, after one that is not counted.
     #[arg(long, default_value_t = 5)]
@@ -118,9 +119,13 @@ pub fn run_bench(options: &Options) -> Result<()> {
         filter: options.filter.clone(),
         figures: Vec::new(),
     };
+    if options.filter.as_deref() == Some("contract") {
+        return bench.contract();
+    }
     bench.parse()?;
     bench.w1()?;
     bench.w2()?;
+    bench.wasm_ratio()?;
     bench.scale()?;
     bench.start()?;
     bench.report(options.json)
@@ -202,8 +207,7 @@ impl Bench {
         if !self.wants("parse") {
             return Ok(());
         }
-        let input =
-            self.input("access.log", &["apache-combined", "--rows", "4000000", "--seed", "1"])?;
+        let input = self.access_log()?;
         let runs = self.several("parse.toml", &input, &["engine.workers=1"])?;
         self.add(Figure {
             name: "parse",
@@ -288,6 +292,52 @@ impl Bench {
             values: peaks(&runs),
         });
         Ok(())
+    }
+
+    /// The same parser over the same batches, native and in the sandbox, one process.
+    fn wasm_ratio(&mut self) -> Result<()> {
+        if !self.wants("wasm-ratio") {
+            return Ok(());
+        }
+        let input = self.record_j("record-j-2m.jsonl", "2000000")?;
+        let output = Command::new(target().join("debug/boundary"))
+            .arg(&input)
+            .arg(target().join("plugins/json.wasm"))
+            .arg(guests::build_native()?)
+            .arg(self.runs.to_string())
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !output.status.success() {
+            bail!("the boundary bench failed: {}", output.status);
+        }
+        let values: Vec<f64> = serde_json::from_slice(&output.stdout).context("ratios")?;
+        self.add(Figure {
+            name: "wasm-ratio",
+            unit: "of native",
+            floor: 0.55,
+            goal: 0.70,
+            at_most: false,
+            values,
+        });
+        Ok(())
+    }
+
+    /// What a call costs at several sizes of batches, with and without SIMD. A table, no figure:
+    /// it is what the contract was chosen by.
+    fn contract(&self) -> Result<()> {
+        let real = std::env::var_os("MILLSTREAM_DATA")
+            .map_or_else(|| root().join("../shared/data"), PathBuf::from)
+            .join("access-logs/apache_combined.log");
+        let input = if real.is_file() { real } else { self.access_log()? };
+        run(Command::new(target().join("debug/contract"))
+            .arg(input)
+            .arg(target().join("plugins/apache.wasm"))
+            .arg(guests::build_scalar("millstream-parser-apache")?)
+            .arg(guests::build_native()?))
+    }
+
+    fn access_log(&self) -> Result<PathBuf> {
+        self.input("access.log", &["apache-combined", "--rows", "4000000", "--seed", "1"])
     }
 
     /// One process with two workers against two processes with one, side by side.

@@ -1,6 +1,6 @@
 //! The built-in plugins: from `plugins/` to `target/plugins/<name>.wasm`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -13,22 +13,50 @@ const TARGET: &str = "wasm32-unknown-unknown";
 pub fn build() -> Result<PathBuf> {
     ensure_target()?;
     let names = names()?;
+    let packages: Vec<&str> = names.iter().map(|(package, _)| package.as_str()).collect();
     let out = target().join("guests");
-    let mut command = cargo(["build", "--quiet", "--profile", "guest", "--target", TARGET]);
-    command.arg("--target-dir").arg(&out).env("RUSTFLAGS", "-C target-feature=+simd128");
-    for (package, _) in &names {
-        command.args(["--package", package]);
-    }
-    run(&mut command)?;
+    compile(&out, "-C target-feature=+simd128", &packages)?;
     let plugins = target().join("plugins");
     std::fs::create_dir_all(&plugins)?;
     for (package, name) in &names {
-        let built =
-            out.join(TARGET).join("guest").join(format!("{}.wasm", package.replace('-', "_")));
+        let built = built(&out, package);
         let to = plugins.join(format!("{name}.wasm"));
         copy_if_changed(&built, &to)?;
     }
     Ok(plugins)
+}
+
+/// Builds one plugin without SIMD, for comparison, and returns its file.
+pub fn build_scalar(package: &str) -> Result<PathBuf> {
+    let out = target().join("guests-scalar");
+    compile(&out, "", &[package])?;
+    Ok(built(&out, package))
+}
+
+/// Builds the parsers as native code with the plugins' profile, and returns the program.
+pub fn build_native() -> Result<PathBuf> {
+    run(&mut cargo([
+        "build",
+        "--quiet",
+        "--profile",
+        "guest",
+        "--package",
+        "millstream-bench-native",
+    ]))?;
+    Ok(target().join("guest/native-parse"))
+}
+
+fn compile(out: &Path, flags: &str, packages: &[&str]) -> Result<()> {
+    let mut command = cargo(["build", "--quiet", "--profile", "guest", "--target", TARGET]);
+    command.arg("--target-dir").arg(out).env("RUSTFLAGS", flags);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    run(&mut command)
+}
+
+fn built(out: &Path, package: &str) -> PathBuf {
+    out.join(TARGET).join("guest").join(format!("{}.wasm", package.replace('-', "_")))
 }
 
 /// Adds the WebAssembly target to the toolchain when it is missing.
@@ -68,7 +96,7 @@ fn names() -> Result<Vec<(String, String)>> {
 }
 
 /// Leaves an equal file alone, so that its time says when it last changed.
-fn copy_if_changed(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let new = std::fs::read(from).with_context(|| format!("{} was not built", from.display()))?;
     if std::fs::read(to).is_ok_and(|old| old == new) {
         return Ok(());

@@ -11,12 +11,31 @@ struct Validity {
 }
 
 impl Validity {
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, index: usize, present: bool) {
+        if !present || self.bits.is_some() {
+            self.push_bit(index, present);
+        }
+    }
+
+    /// Notes a value that is present, where there is room for its bit.
+    #[inline(always)]
+    fn try_push(&mut self, index: usize) -> bool {
+        match &mut self.bits {
+            None => true,
+            Some(bits) => match bits.get_mut(index / 8) {
+                Some(byte) => {
+                    *byte |= 1 << (index % 8);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
+    #[inline(never)]
+    fn push_bit(&mut self, index: usize, present: bool) {
         if self.bits.is_none() {
-            if present {
-                return;
-            }
             let mut bits = Vec::with_capacity(index / 8 + 64);
             bits.resize(index.div_ceil(8), 0xff);
             self.bits = Some(bits);
@@ -24,7 +43,7 @@ impl Validity {
         if let Some(bits) = &mut self.bits {
             let (byte, mask) = (index / 8, 1_u8 << (index % 8));
             if bits.len() <= byte {
-                bits.resize(byte + 1, 0);
+                bits.resize(byte + 64, 0);
             }
             if let Some(byte) = bits.get_mut(byte) {
                 if present {
@@ -81,10 +100,25 @@ impl<T: Copy + Default> FixedColumn<T> {
     }
 
     /// Appends a value.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, value: T) {
         self.validity.push(self.values.len(), true);
         self.values.push(value);
+    }
+
+    /// Appends a value where no memory is needed for it. Returns whether it did.
+    ///
+    /// For the innermost loops: there is no call in it, so that a loop can keep what it works with
+    /// in registers.
+    #[inline(always)]
+    #[must_use]
+    pub fn try_push(&mut self, value: T) -> bool {
+        let len = self.values.len();
+        if len == self.values.capacity() || !self.validity.try_push(len) {
+            return false;
+        }
+        self.values.push(value);
+        true
     }
 
     /// Appends a null.
@@ -221,21 +255,46 @@ impl TextColumn {
 
     /// Appends the value `data[start..end]`. Faster than [`TextColumn::push`] for short values,
     /// because it may copy what stands behind them, to be overwritten by the next.
-    #[inline]
+    #[inline(always)]
     pub fn push_span(&mut self, data: &[u8], start: usize, end: usize) {
-        if end.wrapping_sub(start) <= 16
-            && let Some(from) = data.get(start..).and_then(|d| d.first_chunk::<16>())
-            && let Some(to) = self.data.get_mut(self.used..).and_then(|d| d.first_chunk_mut::<16>())
-        {
-            *to = *from;
-            self.used += end - start;
-            if self.data.len() < self.used + SPARE {
-                self.grow(self.used);
-            }
-            self.end();
-        } else {
+        if !self.try_push_span(data, start, end) {
             self.push(data.get(start..end).unwrap_or_default());
         }
+    }
+
+    /// The same where no memory is needed for it. Returns whether it did.
+    ///
+    /// For the innermost loops: there is no call in it, so that a loop can keep what it works with
+    /// in registers.
+    #[inline(always)]
+    #[must_use]
+    pub fn try_push_span(&mut self, data: &[u8], start: usize, end: usize) -> bool {
+        let used = self.used + end.wrapping_sub(start);
+        let rows = self.len();
+        let Ok(offset) = i32::try_from(used) else { return false };
+        if start > end
+            || self.data.len() < used + SPARE
+            || self.offsets.len() == self.offsets.capacity()
+            || !self.validity.try_push(rows)
+        {
+            return false;
+        }
+        let (mut from, mut to) = (start, self.used);
+        loop {
+            let Some(source) = data.get(from..).and_then(|d| d.first_chunk::<16>()) else {
+                return false;
+            };
+            if let Some(target) = self.data.get_mut(to..).and_then(|d| d.first_chunk_mut::<16>()) {
+                *target = *source;
+            }
+            (from, to) = (from + 16, to + 16);
+            if from >= end {
+                break;
+            }
+        }
+        self.used = used;
+        self.offsets.push(offset);
+        true
     }
 
     /// Appends a null.
@@ -259,7 +318,7 @@ impl TextColumn {
     }
 
     /// Completes a value that was written with [`TextColumn::append`].
-    #[inline]
+    #[inline(always)]
     pub fn end(&mut self) {
         self.validity.push(self.len(), true);
         self.close();
@@ -289,7 +348,7 @@ impl TextColumn {
         self.offsets.last().and_then(|&offset| usize::try_from(offset).ok()).unwrap_or(0)
     }
 
-    #[inline]
+    #[inline(always)]
     fn close(&mut self) {
         match i32::try_from(self.used) {
             Ok(offset) => self.offsets.push(offset),

@@ -10,6 +10,7 @@ use millstream_sdk::column::{ColumnBuilder, TextColumn};
 use crate::columns::Problem;
 use crate::number::{Number, Short};
 use crate::scan::{find, find_either};
+use crate::simd::Block;
 use crate::time::TimeFormat;
 
 /// What a field holds.
@@ -40,7 +41,9 @@ pub enum Target {
 #[derive(Clone, Debug)]
 struct Literal {
     bytes: Vec<u8>,
+    /// The text, when it has at most eight bytes.
     word: u64,
+    /// The bits of `word` that count.
     mask: u64,
 }
 
@@ -48,7 +51,8 @@ impl Literal {
     fn new(bytes: &[u8]) -> Self {
         let mut word = [0; 8];
         let mut mask = [0; 8];
-        for ((to, mask), from) in word.iter_mut().zip(&mut mask).zip(bytes) {
+        let short = if bytes.len() <= 8 { bytes } else { &[] };
+        for ((to, mask), from) in word.iter_mut().zip(&mut mask).zip(short) {
             *to = *from;
             *mask = 0xff;
         }
@@ -57,6 +61,14 @@ impl Literal {
             word: u64::from_le_bytes(word),
             mask: u64::from_le_bytes(mask),
         }
+    }
+
+    /// Whether a text of one to eight bytes stands at `at`; `None` when it is another, or the
+    /// buffer ends within eight bytes.
+    #[inline(always)]
+    fn is_near(&self, data: &[u8], at: usize) -> Option<bool> {
+        let word = u64::from_le_bytes(*data.get(at..)?.first_chunk::<8>()?);
+        (self.mask != 0).then_some(word & self.mask == self.word)
     }
 
     #[inline]
@@ -73,11 +85,14 @@ impl Literal {
 
 #[derive(Clone, Debug)]
 struct Step {
-    target: Target,
-    quoted: bool,
+    /// The first byte of the text behind the field, and between quotation marks the backslash,
+    /// sixteen times.
+    stops: [[u8; 16]; 2],
     /// The text behind the field.
     after: Literal,
     stop: u8,
+    quoted: bool,
+    target: Target,
 }
 
 /// A compiled layout.
@@ -140,9 +155,11 @@ impl Layout {
             .into_iter()
             .map(|(target, after)| {
                 let stop = after.first().copied().unwrap_or(0);
+                let quoted = quote && stop == b'"';
                 let step = Step {
+                    stops: [[stop; 16], [if quoted { b'\\' } else { stop }; 16]],
                     target,
-                    quoted: quote && stop == b'"',
+                    quoted,
                     stop,
                     after: Literal::new(&after),
                 };
@@ -177,20 +194,13 @@ impl Layout {
         }
         let mut at = start + self.before.bytes.len();
         for step in &self.steps {
-            let (stop, escaped) = step.find(data, at, end).ok_or(LineError::Malformed)?;
-            match &step.target {
-                Target::Skip => {}
-                Target::Column(column, kind) => {
-                    let field = Span { data, start: at, end: stop, escaped, utf8 };
-                    let builder = table.columns().get_mut(*column);
-                    if let Some(builder) = builder {
-                        field.write(kind, builder).map_err(LineError::Field)?;
-                    }
-                }
-                Target::Request(columns) => {
-                    let field = Span { data, start: at, end: stop, escaped, utf8 };
-                    field.request(columns, table).map_err(LineError::Field)?;
-                }
+            let (stop, escaped) = match step.find(data, at, end) {
+                Some(stop) => (stop, false),
+                None => step.find_carefully(data, at, end).ok_or(LineError::Malformed)?,
+            };
+            if step.target != Target::Skip {
+                let field = Span { data, start: at, end: stop, escaped, utf8 };
+                field.give(&step.target, table).map_err(LineError::Field)?;
             }
             at = stop + step.after.bytes.len();
         }
@@ -199,9 +209,31 @@ impl Layout {
 }
 
 impl Step {
+    /// Where the field ends, when it has no escapes. `None` says nothing.
+    #[inline(always)]
+    fn find(&self, data: &[u8], at: usize, end: usize) -> Option<usize> {
+        let stops = [Block::new(&self.stops[0]), Block::new(&self.stops[1])];
+        let mut from = at;
+        while from < end {
+            let mut mask = Block::at(data, from)?.same_either(stops[0], stops[1]);
+            while mask != 0 {
+                let stop = from + mask.trailing_zeros() as usize;
+                if self.after.is_near(data, stop)? {
+                    return (stop + self.after.bytes.len() <= end).then_some(stop);
+                }
+                if self.quoted && *data.get(stop)? == b'\\' {
+                    return None;
+                }
+                mask &= mask - 1;
+            }
+            from += 16;
+        }
+        None
+    }
+
     /// Where the field ends, and whether it has escapes.
-    #[inline]
-    fn find(&self, data: &[u8], at: usize, end: usize) -> Option<(usize, bool)> {
+    #[inline(never)]
+    fn find_carefully(&self, data: &[u8], at: usize, end: usize) -> Option<(usize, bool)> {
         let length = self.after.bytes.len();
         if length == 0 {
             return Some((end.max(at), false));
@@ -243,6 +275,19 @@ impl<'a> Span<'a> {
     #[inline]
     fn bytes(&self) -> &'a [u8] {
         self.data.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Writes the field to its columns.
+    #[inline(never)]
+    fn give(&self, target: &Target, table: &mut TableBuilder) -> Result<(), Problem> {
+        match target {
+            Target::Skip => Ok(()),
+            Target::Column(column, kind) => match table.columns().get_mut(*column) {
+                Some(builder) => self.write(kind, builder),
+                None => Ok(()),
+            },
+            Target::Request(columns) => self.request(columns, table),
+        }
     }
 
     #[inline]

@@ -1,5 +1,7 @@
 //! Decimal numbers, exactly.
 
+use crate::simd::Block;
+
 /// A decimal number as written: `±digits × 10^exponent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'a> {
@@ -181,40 +183,44 @@ impl Short {
     /// Reads a number of at most 18 digits and without an exponent, eight digits at a time.
     /// `None` does not mean that there is no number, only that [`Number`] must look. What stands
     /// behind it is for the caller to check; it is no digit.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn read(data: &[u8], at: usize) -> Option<(Self, usize)> {
         let negative = *data.get(at)? == b'-';
         let first = at + usize::from(negative);
-        let (mut count, mut digits) = eight(data, first)?;
-        if count == 8 {
-            let (more, low) = eight(data, first + 8)?;
-            if more == 8 {
-                return None;
-            }
-            digits = digits * *TENS.get(more)? + low;
-            count += more;
+        let block = Block::at(data, first)?;
+        let others = !block.digits() & 0xffff;
+        let [low, high] = block.words();
+        let count = others.trailing_zeros() as usize;
+        // Sixteen digits and more, or none.
+        if others == 0 || count == 0 {
+            return None;
         }
-        if count == 0 || (count > 1 && *data.get(first)? == b'0') {
+        let mut digits = if count <= 8 {
+            first_digits(low, count)
+        } else {
+            first_digits(low, 8) * *TENS.get(count - 8)? + first_digits(high, count - 8)
+        };
+        if count > 1 && low & 0xff == u64::from(b'0') {
             return None;
         }
         let mut at = first + count;
         let mut decimals = 0;
         if *data.get(at)? == b'.' {
-            let (more, low) = eight(data, at + 1)?;
-            if more == 0 || more == 8 || count + more > 18 {
+            let word = u64::from_le_bytes(*data.get(at + 1..)?.first_chunk::<8>()?);
+            decimals = count_first_digits(word);
+            if decimals == 0 || decimals == 8 || count + decimals > 18 {
                 return None;
             }
-            digits = digits * *TENS.get(more)? + low;
-            decimals = more;
-            at += 1 + more;
+            digits = digits * *TENS.get(decimals)? + first_digits(word, decimals);
+            at += 1 + decimals;
         }
         let short = Self { negative, digits, decimals };
         Some((short, at))
     }
 
     /// As an integer, when it has no decimals.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn to_i64(self) -> Option<i64> {
         // At most 18 digits.
@@ -223,7 +229,7 @@ impl Short {
     }
 
     /// As the nearest double, when one division finds it.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn to_f64(self) -> Option<f64> {
         if self.digits >= 1 << 53 {
@@ -235,25 +241,25 @@ impl Short {
     }
 }
 
-const TENS: [u64; 8] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000];
+const TENS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// How many of the next eight bytes are digits before the first other, and their value.
-#[inline]
-fn eight(data: &[u8], at: usize) -> Option<(usize, u64)> {
-    let word = u64::from_le_bytes(*data.get(at..)?.first_chunk::<8>()?);
+/// How many of the eight bytes are digits before the first other.
+#[inline(always)]
+fn count_first_digits(word: u64) -> usize {
     let word = word ^ 0x3030_3030_3030_3030;
     // The high bit of each byte that is no digit; right up to and with the first.
     let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080;
-    let bits = others.trailing_zeros() & !7;
-    if bits == 0 {
-        return Some((0, 0));
-    }
+    others.trailing_zeros() as usize / 8
+}
+
+/// The value of the first `count` bytes, which are digits; 1 to 8.
+#[inline(always)]
+fn first_digits(word: u64, count: usize) -> u64 {
     // Digits to the end, zeros before them; then pairs, fours, eight.
-    let word = word << (64 - bits);
+    let word = (word ^ 0x3030_3030_3030_3030) << (64 - 8 * count);
     let word = (word.wrapping_mul(10) + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
     let word = (word.wrapping_mul(100) + (word >> 16)) & 0x0000_ffff_0000_ffff;
-    let word = (word.wrapping_mul(10_000) + (word >> 32)) & 0xffff_ffff;
-    Some((bits as usize / 8, word))
+    (word.wrapping_mul(10_000) + (word >> 32)) & 0xffff_ffff
 }
 
 const POWERS: [f64; 23] = [

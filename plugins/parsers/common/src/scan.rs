@@ -3,18 +3,11 @@
 
 use crate::simd::Block;
 
-/// The 16 bytes from `at` on; `None` near the end of the buffer.
-#[inline]
-fn block(data: &[u8], at: usize) -> Option<Block> {
-    let chunk: &[u8; 16] = data.get(at..)?.first_chunk()?;
-    Some(Block::new(chunk))
-}
-
 macro_rules! search {
     ($data:expr, $at:expr, $end:expr, $block:ident => $mask:expr, $byte:ident => $test:expr) => {{
         let (data, mut at, end): (&[u8], usize, usize) = ($data, $at, $end);
         while at < end {
-            let Some($block) = block(data, at) else { break };
+            let Some($block) = Block::at(data, at) else { break };
             let mask: u32 = $mask;
             if mask != 0 {
                 return (at + mask.trailing_zeros() as usize).min(end);
@@ -48,10 +41,33 @@ pub fn find_either(data: &[u8], at: usize, end: usize, one: u8, other: u8) -> us
 
 /// The first byte that ends or breaks the plain part of a JSON string: `"`, `\`, or a control
 /// character; or `end`.
-#[inline]
 #[must_use]
 pub fn find_json_special(data: &[u8], at: usize, end: usize) -> usize {
     search!(data, at, end, b => b.json_special(), x => x == b'"' || x == b'\\' || x < 0x20)
+}
+
+/// The same, in line and without a call. `None` when there is none with 16 bytes from its block's
+/// start on.
+#[inline(always)]
+#[must_use]
+pub fn json_special_near(data: &[u8], at: usize) -> Option<usize> {
+    // Most strings are short: the first block is no loop, which would be interruptible.
+    let mut at = at;
+    let mut mask = Block::at(data, at)?.json_special();
+    while mask == 0 {
+        at += 16;
+        mask = Block::at(data, at)?.json_special();
+    }
+    Some(at + mask.trailing_zeros() as usize)
+}
+
+/// How many digits stand at `at`: 0 to 15; `None` when there are more, or the buffer ends before
+/// that can be told.
+#[inline(always)]
+#[must_use]
+pub fn count_digits(data: &[u8], at: usize) -> Option<usize> {
+    let others = !Block::at(data, at)?.digits() & 0xffff;
+    (others != 0).then(|| others.trailing_zeros() as usize)
 }
 
 /// Whether all bytes are ASCII.
@@ -68,67 +84,61 @@ pub fn is_ascii(data: &[u8]) -> bool {
     groups.remainder().iter().all(|c| Block::new(c).high() == 0) && rest.is_ascii()
 }
 
-/// A byte string to compare with, in blocks.
-#[derive(Clone, Debug)]
-pub struct Needle {
+/// The longest [`Glue`].
+pub const MAX_GLUE: usize = 32;
+
+/// A short byte string to compare with, in blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glue {
     first: [u8; 16],
-    /// The bytes of the first block that count.
-    mask: u32,
-    len: usize,
-    /// What stands behind the first block.
-    rest: Vec<u8>,
+    second: [u8; 16],
+    /// The bytes of each block that count.
+    masks: [u32; 2],
+    len: u32,
 }
 
-impl Needle {
-    /// Prepares a byte string.
+impl Glue {
+    /// Prepares a byte string of at most [`MAX_GLUE`] bytes; of a longer one, its start.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        let mut first = [0; 16];
-        for (to, from) in first.iter_mut().zip(bytes) {
+        let bytes = bytes.get(..MAX_GLUE).unwrap_or(bytes);
+        let mut both = [0; MAX_GLUE];
+        for (to, from) in both.iter_mut().zip(bytes) {
             *to = *from;
         }
+        let (blocks, _) = both.as_chunks::<16>();
+        let mask = |from: usize| (1_u32 << bytes.len().saturating_sub(from).min(16)) - 1;
         Self {
-            first,
-            mask: if bytes.len() < 16 { (1 << bytes.len()) - 1 } else { 0xffff },
-            len: bytes.len(),
-            rest: bytes.get(16..).unwrap_or_default().to_vec(),
+            first: blocks.first().copied().unwrap_or_default(),
+            second: blocks.get(1).copied().unwrap_or_default(),
+            masks: [mask(0), mask(16)],
+            len: u32::try_from(bytes.len()).unwrap_or(0),
         }
+    }
+
+    /// One that stands nowhere.
+    #[must_use]
+    pub fn never() -> Self {
+        Self { first: [0; 16], second: [0; 16], masks: [u32::MAX, 0], len: 0 }
     }
 
     /// Its length in bytes.
+    #[inline(always)]
     #[must_use]
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn length(&self) -> usize {
+        self.len as usize
     }
 
-    /// Whether it has no byte.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether it stands at `at` in `data`.
-    #[inline]
+    /// Whether it stands at `at` in `data`. Where the buffer ends within a block behind it, that
+    /// is not looked into: the answer is no.
+    #[inline(always)]
     #[must_use]
     pub fn is_at(&self, data: &[u8], at: usize) -> bool {
-        match block(data, at) {
-            Some(found) => {
-                let same = found.same(Block::new(&self.first)) & self.mask == self.mask;
-                same && (self.len <= 16 || self.rest_is_at(data, at))
-            }
-            None => self.is_at_end(data, at),
-        }
-    }
-
-    #[inline(never)]
-    fn rest_is_at(&self, data: &[u8], at: usize) -> bool {
-        data.get(at + 16..at + self.len) == Some(self.rest.as_slice())
-    }
-
-    /// The same near the end of the buffer, where no whole block is left.
-    #[cold]
-    fn is_at_end(&self, data: &[u8], at: usize) -> bool {
-        self.len <= 16 && data.get(at..at + self.len) == self.first.get(..self.len)
+        let [mask, more] = self.masks;
+        let Some(found) = Block::at(data, at) else { return false };
+        found.same(Block::new(&self.first)) & mask == mask
+            && (more == 0
+                || Block::at(data, at + 16)
+                    .is_some_and(|found| found.same(Block::new(&self.second)) & more == more))
     }
 }

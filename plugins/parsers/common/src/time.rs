@@ -6,30 +6,25 @@
 use crate::number::Number;
 
 const MICROS: i64 = 1_000_000;
-const MONTHS: [&[u8; 3]; 12] = [
-    b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec",
-];
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar; `None` when there is no such date.
 #[inline]
 #[must_use]
 pub fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    const BEFORE: [u16; 13] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365];
+    let year = u32::try_from(year).ok().filter(|year| *year <= 9999)?;
+    let month = usize::try_from(month).ok()?.checked_sub(1)?;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let last = match month {
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + i64::from(leap),
-        1..=12 => 31,
-        _ => return None,
-    };
-    if day < 1 || day > last || !(0..=9999).contains(&year) {
+    let leap_day = |of: usize| i64::from(leap && of > 1);
+    let [before, next] = [*BEFORE.get(month)?, *BEFORE.get(month + 1)?].map(i64::from);
+    if day < 1 || day > next - before + leap_day(month + 1) - leap_day(month) {
         return None;
     }
-    // Howard Hinnant, "chrono-compatible low-level date algorithms": years start in March.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+    // Leap days of the years before this one, of which year 0 is one.
+    let past = year + 399;
+    let leap_days = past / 4 - past / 100 + past / 400 - 96;
+    let of_year = before + leap_day(month) + day - 1;
+    Some(i64::from(year * 365 + leap_days) + of_year - 719_528)
 }
 
 /// The parts of a time; `None` when one is out of range.
@@ -162,29 +157,38 @@ pub fn zone(text: &str) -> Option<i64> {
 /// The month with this English name of three letters, in any case.
 #[inline]
 fn month(name: &[u8]) -> Option<i64> {
-    let name: &[u8; 3] = name.first_chunk()?;
-    let lower = [name[0] | 0x20, name[1] | 0x20, name[2] | 0x20];
-    // The last two letters tell all months apart but jan/jun/jul, where all three are needed.
-    (1..).zip(MONTHS).find(|(_, m)| **m == lower).map(|(i, _)| i)
+    let [a, b, c] = *name.first_chunk::<3>()?;
+    Some(match u32::from_be_bytes([0, a | 0x20, b | 0x20, c | 0x20]) {
+        0x6a_61_6e => 1,
+        0x66_65_62 => 2,
+        0x6d_61_72 => 3,
+        0x61_70_72 => 4,
+        0x6d_61_79 => 5,
+        0x6a_75_6e => 6,
+        0x6a_75_6c => 7,
+        0x61_75_67 => 8,
+        0x73_65_70 => 9,
+        0x6f_63_74 => 10,
+        0x6e_6f_76 => 11,
+        0x64_65_63 => 12,
+        _ => return None,
+    })
 }
 
 /// Parses the time of an access log: `17/May/2015:10:05:03 +0000`.
-#[inline]
+#[inline(never)]
 #[must_use]
 pub fn access_log(text: &[u8]) -> Option<i64> {
-    let fits = text.len() == 26
-        && is(text, 2, b'/')
-        && is(text, 6, b'/')
-        && is(text, 11, b':')
-        && is(text, 14, b':')
-        && is(text, 17, b':')
-        && is(text, 20, b' ');
-    if !fits {
-        return None;
-    }
-    let day = days(four(text, 7)?, month(text.get(3..6)?)?, two(text, 0)?)?;
-    let (offset, _) = zone_at(text, 21)?;
-    micros(day, two(text, 12)?, two(text, 15)?, two(text, 18)?, 0, offset)
+    // One length, so that nothing below has to be checked.
+    let text: &[u8; 26] = text.try_into().ok()?;
+    let fits = [text[2], text[6], text[11], text[14], text[17], text[20]] == *b"//::: ";
+    let day = days(four(text, 7)?, month(&text[3..6])?, two(text, 0)?)?;
+    let offset = match &text[21..] {
+        b"+0000" => 0,
+        other => zone_at(other, 0)?.0,
+    };
+    let time = micros(day, two(text, 12)?, two(text, 15)?, two(text, 18)?, 0, offset)?;
+    fits.then_some(time)
 }
 
 /// How a time is written.
@@ -289,11 +293,21 @@ impl TimeFormat {
     #[inline]
     #[must_use]
     pub fn of_integer(&self, value: i64) -> Option<i64> {
-        match *self {
-            Self::Epoch(units) if units <= MICROS => in_range(value.checked_mul(MICROS / units)?),
-            Self::Epoch(units) => in_range(value.div_euclid(units / MICROS)),
-            _ => None,
-        }
+        self.epoch_scale()?.apply(value)
+    }
+
+    /// How integers become times, when they do.
+    #[inline]
+    #[must_use]
+    pub fn epoch_scale(&self) -> Option<EpochScale> {
+        let Self::Epoch(units) = *self else { return None };
+        Some(EpochScale {
+            multiply: (MICROS / units).max(1),
+            divide: (units / MICROS).max(1),
+            // Nanoseconds of 64 bits do not leave the range.
+            low: FIRST_SECOND.saturating_mul(units),
+            last: PAST_SECOND.checked_mul(units).map_or(i64::MAX, |past| past - 1),
+        })
     }
 
     /// The time that a number means.
@@ -322,9 +336,39 @@ impl TimeFormat {
     }
 }
 
+/// How integers become times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EpochScale {
+    multiply: i64,
+    divide: i64,
+    low: i64,
+    last: i64,
+}
+
+impl EpochScale {
+    /// The time that an integer means; `None` beyond the years 0000 to 9999.
+    #[inline]
+    #[must_use]
+    pub fn apply(self, value: i64) -> Option<i64> {
+        if value < self.low || value > self.last {
+            return None;
+        }
+        // The range is such that the product fits.
+        Some(if self.divide == 1 {
+            value.wrapping_mul(self.multiply)
+        } else {
+            value.div_euclid(self.divide)
+        })
+    }
+}
+
+/// The years 0000 to 9999, in seconds.
+const FIRST_SECOND: i64 = -62_167_219_200;
+const PAST_SECOND: i64 = 253_402_300_800;
+
 /// Keeps times to the years 0000 to 9999, as text does.
 fn in_range(micros: i64) -> Option<i64> {
-    (-62_167_219_200 * MICROS..253_402_300_800 * MICROS).contains(&micros).then_some(micros)
+    (FIRST_SECOND * MICROS..PAST_SECOND * MICROS).contains(&micros).then_some(micros)
 }
 
 fn compile_pattern(format: &str, items: &mut Vec<Item>) -> Result<(), String> {

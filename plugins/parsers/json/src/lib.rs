@@ -5,6 +5,7 @@
 //! refused whatever the columns.
 
 mod scan;
+mod shape;
 mod tree;
 
 use core::cell::RefCell;
@@ -17,6 +18,7 @@ use millstream_sdk::column::ColumnBuilder;
 use millstream_sdk::prelude::*;
 
 use scan::Scanner;
+use shape::Shape;
 use tree::Tree;
 
 /// The record is not valid JSON in UTF-8.
@@ -47,55 +49,69 @@ pub struct Json {
     unknown: Option<String>,
     /// Columns in the schema.
     width: usize,
+    tree: Tree,
     work: RefCell<Work>,
 }
 
-/// What is reused from record to record: learned key orders and scratch space.
+/// What is reused from record to record: the shape learned, and scratch space.
 #[derive(Debug)]
 struct Work {
-    tree: Tree,
+    shape: Shape,
     scratch: scan::Scratch,
 }
 
 impl Json {
-    /// Parses the record at `start .. end` of `data` into the current row of `table`. Its bytes
-    /// are known to be UTF-8. Returns whether every column has been written.
+    /// What reads the records in `data`.
+    fn scanner<'a>(&'a self, work: &'a mut Work, data: &'a [u8]) -> Scanner<'a> {
+        let Work { shape, scratch } = work;
+        Scanner {
+            data,
+            end: 0,
+            columns: &self.columns,
+            tree: &self.tree,
+            unknown: self.unknown.is_some().then_some(self.columns.len()),
+            shape,
+            scratch,
+            written: 0,
+            general: false,
+        }
+    }
+
+    /// Parses the record at `start .. end` into the current row of `table`. Its bytes are known
+    /// to be UTF-8. Returns whether every column has been written.
     #[inline]
     fn record(
         &self,
-        work: &mut Work,
-        data: &[u8],
+        scanner: &mut Scanner<'_>,
         start: usize,
         end: usize,
         table: &mut TableBuilder,
     ) -> Result<bool, Reject> {
-        let Work { tree, scratch } = work;
-        let mut scanner = Scanner {
-            data,
-            end,
-            columns: &self.columns,
-            unknown: self.unknown.is_some().then_some(self.columns.len()),
-            table,
-            scratch,
-            written: 0,
-        };
-        let result = scanner.record(tree, start);
+        scanner.end = end;
+        scanner.written = 0;
+        scanner.general = false;
+        let result = scanner.record(start, table);
         if result.is_ok() && scanner.scratch.problems.is_empty() {
-            let full = scanner.written == self.width;
+            let full = scanner.written == self.width && !scanner.general;
             if full || self.completing.is_empty() {
                 return Ok(full);
             }
         }
-        self.finish(result, &mut scanner).map(|()| false)
+        self.finish(result, scanner, table).map(|()| false)
     }
 
-    fn finish(&self, result: Result<(), Reject>, scanner: &mut Scanner<'_>) -> Result<(), Reject> {
+    fn finish(
+        &self,
+        result: Result<(), Reject>,
+        scanner: &mut Scanner<'_>,
+        table: &mut TableBuilder,
+    ) -> Result<(), Reject> {
         let problems = core::mem::take(&mut scanner.scratch.problems);
         let result = result.and_then(|()| {
             for &index in &self.completing {
                 let Some(column) = self.columns.get(index) else { continue };
                 if !problems.iter().any(|(at, _)| *at == index)
-                    && let Err(problem) = column.complete(index, scanner.table)
+                    && let Err(problem) = column.complete(index, table)
                 {
                     return Err(problem.reject(FIRST_PROBLEM));
                 }
@@ -109,7 +125,7 @@ impl Json {
         scanner.scratch.problems.clear();
         if result.is_err()
             && let Some(ColumnBuilder::Text(column)) =
-                scanner.unknown.and_then(|index| scanner.table.columns().get_mut(index))
+                scanner.unknown.and_then(|index| table.columns().get_mut(index))
         {
             column.abandon();
         }
@@ -161,8 +177,11 @@ impl Parser for Json {
             .filter(|(_, column)| column.must_complete())
             .map(|(index, _)| index)
             .collect();
+        let tree = Tree::new(&paths);
+        let shape = Shape::new();
         Ok(Self {
-            work: RefCell::new(Work { tree: Tree::new(&paths), scratch: scan::Scratch::default() }),
+            tree,
+            work: RefCell::new(Work { shape, scratch: scan::Scratch::default() }),
             width: columns.len() + usize::from(config.unknown.is_some()),
             columns,
             completing,
@@ -181,7 +200,8 @@ impl Parser for Json {
             return Err(INVALID_JSON);
         }
         let mut work = self.work.borrow_mut();
-        self.record(&mut work, record, 0, record.len(), row.table()).map(drop)
+        let mut scanner = self.scanner(&mut work, record);
+        self.record(&mut scanner, 0, record.len(), row.table()).map(drop)
     }
 
     fn parse_batch(&self, records: Records<'_>, out: &mut BatchBuilder) -> Result<(), Fault> {
@@ -189,6 +209,7 @@ impl Parser for Json {
         let data = records.data();
         let ascii = is_ascii(data);
         let utf8 = ascii || core::str::from_utf8(data).is_ok();
+        let mut scanner = self.scanner(&mut work, data);
         for index in 0..records.len() {
             let (start, end) = records.range(index);
             let valid = ascii
@@ -198,7 +219,7 @@ impl Parser for Json {
                     core::str::from_utf8(records.get(index)).is_ok()
                 };
             let result = if valid {
-                self.record(&mut work, data, start, end, &mut out.table)
+                self.record(&mut scanner, start, end, &mut out.table)
             } else {
                 Err(INVALID_JSON)
             };

@@ -335,3 +335,19 @@ fn configurations_that_are_refused() {
         assert!(message.contains(expected), "{config}: {message}");
     }
 }
+
+#[test]
+fn of_a_key_that_is_there_twice_the_last_counts() {
+    let config = r#"{"columns": {"a": "int64", "b": "text"}}"#;
+    check(
+        config,
+        &[
+            (r#"{"a":1,"b":"x","a":2}"#, json!({"a": 2, "b": "x"})),
+            (r#"{"a":1,"b":"x","a":null}"#, json!({"a": null, "b": "x"})),
+            (r#"{"a":"x","b":"x","a":2}"#, json!({"a": 2, "b": "x"})),
+            (r#"{"b":"x","a":2,"a":"x"}"#, json!("wrong_type")),
+            (r#"{"b":"x","b":null,"a":2,"a":3,"b":"y"}"#, json!({"a": 3, "b": "y"})),
+            (r#"{"b":"x","b":{},"a":2}"#, json!("wrong_type")),
+        ],
+    );
+}

@@ -119,6 +119,50 @@ fn escaped(text: &str) -> String {
     out
 }
 
+/// Keys of a record, each with the kind of its values; 10 and 11 stand for objects below.
+fn shape() -> impl Strategy<Value = Vec<(String, u8)>> {
+    let key =
+        prop_oneof![4 => "[a-i]", 2 => "[jkl]", 1 => Just("a key longer than a block".into())];
+    prop::collection::vec((key, 0_u8..12), 0..9)
+}
+
+/// A damage: where, with which byte, how.
+fn damage() -> impl Strategy<Value = (prop::sample::Index, u8, u8)> {
+    let byte = prop_oneof![prop::sample::select(b"\"\\{}[],:0-.e \t\n".to_vec()), any::<u8>()];
+    (any::<prop::sample::Index>(), byte, 0_u8..3)
+}
+
+/// A record of a shape, with values made from `seeds`.
+fn filled(shape: &[(String, u8)], seeds: [u32; 4], spaced: bool) -> String {
+    let (comma, colon) = if spaced { (", ", ": ") } else { (",", ":") };
+    let mut out = String::from("{");
+    for (index, (key, kind)) in shape.iter().enumerate() {
+        let seed = seeds[index % 4].rotate_left(u32::try_from(index).expect("few") * 5);
+        let length = (seed % 40) as usize;
+        let value = match kind {
+            0 => format!("\"{}\"", &"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrs"[..length]),
+            1 => format!("\"é{}\\n\"", "x".repeat(length)),
+            2 => seed.to_string(),
+            3 => format!("-{}.{:03}", seed % 100_000, seed % 1000),
+            4 => format!("{}{seed}", 1_700_000_000_u64),
+            5 => format!("{}.5e{}", seed % 10, seed % 20),
+            6 => ["true", "false", "null"][length % 3].into(),
+            7 => "[1, {\"a\": \"]\"}]".into(),
+            8 => "\"2025-09-12T12:00:00Z\"".into(),
+            9 => "\" padded \"".into(),
+            10 => format!("{{\"a\"{colon}\"{seed}\"{comma}\"b\"{colon}{{\"a\"{colon}{length}}}}}"),
+            _ => format!("{{\"b\"{colon}{{\"x\"{colon}{length}}}{comma}\"a\"{colon}null}}"),
+        };
+        let key = if *kind >= 10 { "n" } else { key.as_str() };
+        if index > 0 {
+            out.push_str(comma);
+        }
+        out.push_str(&format!("\"{key}\"{colon}{value}"));
+    }
+    out.push('}');
+    out
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -158,6 +202,56 @@ proptest! {
             Ok(_) => prop_assert_eq!(&parsed.rejects, &[(0, "not_an_object")]),
             Err(_) => prop_assert_eq!(&parsed.rejects, &[(0, "invalid_json")]),
         }
+    }
+
+    /// Records of one shape or a few, as streams have them, with a damaged one here and there: each
+    /// is what it would be alone, where nothing is learned yet.
+    #[test]
+    fn streams(
+        shapes in prop::collection::vec((shape(), any::<bool>()), 1..4),
+        rows in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<[u32; 4]>(), prop::option::weighted(0.2, damage())),
+            1..40,
+        ),
+    ) {
+        let texts: Vec<Vec<u8>> = rows.iter().map(|(which, seeds, damage)| {
+            let (shape, spaced) = which.get(&shapes);
+            let mut text = filled(shape, *seeds, *spaced).into_bytes();
+            if let Some((at, byte, how)) = damage {
+                let at = at.index(text.len());
+                match how {
+                    0 => text.truncate(at),
+                    1 => text[at] = *byte,
+                    _ => text.insert(at, *byte),
+                }
+            }
+            text
+        }).collect();
+        let records: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let config = r#"{"columns": {"a": "text", "b": "int64", "c": "float64", "d": "boolean",
+            "e": {"type": "text", "path": "n.a"}, "f": {"type": "int64", "path": "n.b.a"},
+            "g": "epoch_ms", "h": {"type": "text", "trim": true}, "i": {"type": "timestamp"}}}"#;
+        let host = ParserHost::<Json>::configure(config).expect("configures");
+        let batch = parse_with(&host, &records).expect("parses");
+        let again = parse_with(&host, &records).expect("parses");
+        let mut singles = Parsed { rows: vec![], source: vec![], rejects: vec![] };
+        for (record, index) in records.iter().zip(0..) {
+            let alone = ParserHost::<Json>::configure(config).expect("configures");
+            let single = parse_with(&alone, &[record]).expect("parses");
+            let refused = single.rejects.iter()
+                .any(|(_, code)| matches!(*code, "invalid_json" | "not_an_object"));
+            match serde_json::from_slice::<Value>(record) {
+                // The reference refuses numbers beyond the range of doubles; we do where one is
+                // wanted.
+                Err(error) if error.to_string().contains("out of range") => {}
+                other => prop_assert_eq!(other.is_ok_and(|v| v.is_object()), !refused),
+            }
+            singles.rows.extend(single.rows);
+            singles.source.extend(single.source.iter().map(|_| index));
+            singles.rejects.extend(single.rejects.iter().map(|(_, code)| (index, *code)));
+        }
+        prop_assert_eq!(&batch, &singles);
+        prop_assert_eq!(&again, &singles);
     }
 
     /// A batch is its records one by one, whatever was learned before.
