@@ -9,9 +9,14 @@
     reason = "ids and groups are numbered here and index columns of their own table"
 )]
 
+mod frame;
+mod slice;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::frame::{Frame, NEVER};
+use self::slice::{Index, Slice, merge_slices};
 use super::aggregate::Aggregate;
 use super::error::WindowError;
 use super::fire::{Fired, Rows, Trigger};
@@ -19,110 +24,10 @@ use super::key_table::{KeyTable, Shard};
 use super::lateness::passed;
 use super::order::{key_columns, permutation};
 use super::partial::{SliceKey, SlicePartial};
-use super::slices::Slicing;
 use super::spec::Window;
 use super::{NONE, number};
 use crate::config::model::OutputMode;
 use crate::data::NO_TIME;
-
-/// The end of a global window: reached only when the input ends.
-const NEVER: i64 = i64::MAX;
-
-const PAGE: usize = 256;
-
-/// From key to group, in pages, so that a slice of few keys stays small.
-#[derive(Debug, Default)]
-struct Index {
-    pages: Vec<Option<Box<[u32; PAGE]>>>,
-}
-
-impl Index {
-    fn get(&self, key: u32) -> u32 {
-        let key = key as usize;
-        match self.pages.get(key / PAGE) {
-            Some(Some(page)) => page[key % PAGE],
-            _ => NONE,
-        }
-    }
-
-    fn set(&mut self, key: u32, group: u32) {
-        let key = key as usize;
-        if self.pages.len() <= key / PAGE {
-            self.pages.resize_with(key / PAGE + 1, || None);
-        }
-        let page = self.pages[key / PAGE].get_or_insert_with(|| Box::new([NONE; PAGE]));
-        page[key % PAGE] = group;
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.pages.capacity() * 8 + self.pages.iter().flatten().count() * PAGE * 4
-    }
-}
-
-/// One slice.
-#[derive(Debug)]
-pub(super) struct Slice {
-    /// The key of each group.
-    pub(super) keys: Vec<u32>,
-    index: Index,
-    pub(super) aggregates: Vec<Box<dyn Aggregate>>,
-}
-
-impl Slice {
-    fn new(window: &Window) -> Self {
-        Self { keys: Vec::new(), index: Index::default(), aggregates: window.aggregates() }
-    }
-}
-
-/// How slices lie in windows.
-#[derive(Clone, Copy, Debug)]
-enum Frame {
-    Aligned(Slicing),
-    Global,
-}
-
-impl Frame {
-    /// Returns the first and last end of the windows that take a slice.
-    fn ends(&self, key: &SliceKey) -> (i64, i64) {
-        match self {
-            Self::Aligned(slicing) => {
-                (slicing.first_end(key.start).max(key.min_end), slicing.last_end(key.start))
-            }
-            Self::Global => (NEVER, NEVER),
-        }
-    }
-
-    fn next_end(&self, after: i64) -> i64 {
-        match self {
-            Self::Aligned(slicing) => slicing.next_end(after),
-            Self::Global => NEVER,
-        }
-    }
-
-    fn each_end(&self, from: i64, to: i64) -> impl Iterator<Item = i64> + use<> {
-        let slide = match self {
-            Self::Aligned(slicing) => slicing.slide,
-            Self::Global => i64::MAX,
-        };
-        std::iter::successors(Some(from), move |end| end.checked_add(slide))
-            .take_while(move |end| *end <= to)
-    }
-
-    fn slices_of(&self, end: i64) -> std::ops::Range<SliceKey> {
-        match self {
-            Self::Aligned(slicing) => SliceKey::normal(end - slicing.size)..SliceKey::normal(end),
-            Self::Global => SliceKey::normal(i64::MIN)..SliceKey::normal(i64::MAX),
-        }
-    }
-
-    /// Returns the first slice start that a window ending after `end` can hold.
-    fn first_slice_after(&self, end: i64) -> SliceKey {
-        match self {
-            Self::Aligned(slicing) => SliceKey::normal(end.saturating_sub(slicing.size)),
-            Self::Global => SliceKey::normal(i64::MIN),
-        }
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -569,50 +474,4 @@ impl SlicedState {
             + slices.sum::<usize>()
             + lists.map(|ids| ids.capacity() * 4).sum::<usize>()
     }
-}
-
-type Merged = (Vec<u32>, Vec<Box<dyn Aggregate>>);
-
-/// Merges slices: the keys found and their aggregates. `scratch` is left full of `NONE`.
-fn merge_slices(
-    window: &Window,
-    slices: &[&Slice],
-    keys: Option<Vec<u32>>,
-    key_count: usize,
-    scratch: &mut Vec<u32>,
-) -> Result<Merged, WindowError> {
-    scratch.resize(key_count, NONE);
-    let mut ids = Vec::new();
-    let mut places: Vec<(Vec<u32>, Vec<u32>)> = Vec::with_capacity(slices.len());
-    for slice in slices {
-        let expected = keys.as_ref().map_or(slice.keys.len(), Vec::len);
-        let (mut rows, mut targets) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
-        let mut take = |row: u32, key: u32| {
-            let target = &mut scratch[key as usize];
-            if *target == NONE {
-                *target = number(ids.len());
-                ids.push(key);
-            }
-            rows.push(row);
-            targets.push(*target);
-        };
-        match &keys {
-            None => slice.keys.iter().enumerate().for_each(|(row, key)| take(number(row), *key)),
-            Some(keys) => keys
-                .iter()
-                .map(|key| (slice.index.get(*key), *key))
-                .filter(|(row, _)| *row != NONE)
-                .for_each(|(row, key)| take(row, key)),
-        }
-        places.push((rows, targets));
-    }
-    ids.iter().for_each(|id| scratch[*id as usize] = NONE);
-    let mut aggregates = window.aggregates();
-    for (at, mine) in aggregates.iter_mut().enumerate() {
-        mine.resize(ids.len());
-        for (slice, (rows, targets)) in slices.iter().zip(&places) {
-            mine.merge(slice.aggregates[at].as_ref(), rows, targets)?;
-        }
-    }
-    Ok((ids, aggregates))
 }
