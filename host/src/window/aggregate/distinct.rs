@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use hashbrown::HashTable;
@@ -40,6 +41,9 @@ pub(super) enum Finish {
     List,
 }
 
+/// Most possible pairs for which a bit each is kept: 128 KB of them.
+const MAX_CELLS: usize = 1 << 20;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Distinct {
@@ -47,6 +51,7 @@ pub(super) struct Distinct {
     kind: Kind,
     values: KeyTable,
     pairs: Vec<u64>,
+    /// All of `pairs`, or nothing until somebody needs it.
     set: HashTable<u64>,
     counts: Vec<i64>,
     /// After `seal`: where each group's pairs start, and the end; pairs are sorted by group.
@@ -88,6 +93,34 @@ impl Distinct {
             counts: Vec::new(),
             starts: Vec::new(),
             result,
+        }
+    }
+
+    /// Takes the first rows. A bit for each possible pair stands in for the set, which nobody needs
+    /// when these rows stay the only ones, as in a batch's share.
+    fn first(&mut self, groups: &[u32], ids: &[u32], mask: Option<&BooleanBuffer>, cells: usize) {
+        let mut seen = vec![0u64; cells.div_ceil(64)];
+        let values = self.values.len();
+        each(groups, mask, |row, _| {
+            let (group, value) = (groups[row], ids[row]);
+            let cell = group as usize * values + value as usize;
+            let (word, bit) = (&mut seen[cell / 64], 1 << (cell % 64));
+            if *word & bit == 0 {
+                *word |= bit;
+                self.pairs.push(pack(group, value));
+                self.counts[group as usize] += 1;
+            }
+        });
+    }
+
+    /// Makes the set of all pairs, where it is not there.
+    fn index(&mut self) {
+        if self.set.len() == self.pairs.len() {
+            return;
+        }
+        self.set = HashTable::with_capacity(self.pairs.len());
+        for pair in &self.pairs {
+            self.set.insert_unique(spread(*pair), *pair, |held| spread(*held));
         }
     }
 
@@ -150,6 +183,12 @@ impl Aggregate for Distinct {
         let values = argument(arguments, groups.len())?;
         let mask = mask(Some(&values), filter);
         let ids = self.values.intern(&[values], groups.len(), mask.as_ref())?;
+        let cells = self.counts.len().saturating_mul(self.values.len());
+        if self.pairs.is_empty() && cells <= MAX_CELLS {
+            self.first(groups, &ids, mask.as_ref(), cells);
+            return Ok(());
+        }
+        self.index();
         let more = self.values.len().saturating_sub(self.set.len());
         self.set.reserve(more, |held| spread(*held));
         each(groups, mask.as_ref(), |row, _| self.insert(groups[row], ids[row]));
@@ -185,6 +224,7 @@ impl Aggregate for Distinct {
     ) -> Result<(), WindowError> {
         let other: &Self = peer(other)?;
         self.starts.clear();
+        self.index();
         let wanted: i64 = rows.iter().map(|row| other.counts[*row as usize]).sum();
         let wanted = usize::try_from(wanted).unwrap_or_default();
         // Few pairs of a large table: no map over all of its values.
@@ -308,10 +348,8 @@ impl Aggregate for Distinct {
             }
             self.values = kept;
         }
-        self.set = HashTable::with_capacity(self.pairs.len());
-        for pair in &self.pairs {
-            self.set.insert_unique(spread(*pair), *pair, |held| spread(*held));
-        }
+        self.set.clear();
+        self.index();
     }
 
     fn memory_bytes(&self) -> usize {
