@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod found;
 mod guests;
 mod shell;
 mod test;

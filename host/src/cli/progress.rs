@@ -1,5 +1,7 @@
 //! The progress bar of `millstream run`, on terminals only.
 
+use std::io::{self, Write};
+
 use indicatif::{ProgressBar as Bar, ProgressDrawTarget, ProgressStyle};
 
 use crate::engine::Engine;
@@ -47,11 +49,40 @@ impl ProgressBar {
         bar.set_message(format!("{} records, {alerts} alerts", stats.records));
     }
 
+    /// Returns `to` as a writer that takes the bar away while it writes. What is written must end
+    /// with a line's end.
+    pub fn beside(&self, to: impl Write + Send + 'static) -> Box<dyn Write + Send> {
+        match &self.bar {
+            Some(bar) => Box::new(Beside { bar: bar.clone(), to }),
+            None => Box::new(to),
+        }
+    }
+
     /// Removes the bar.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A writer to the terminal that shows a bar. Without it the bar would wipe out the last lines.
+struct Beside<W> {
+    bar: Bar,
+    to: W,
+}
+
+impl<W: Write> Write for Beside<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bar.suspend(|| {
+            self.to.write_all(bytes)?;
+            self.to.flush()
+        })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

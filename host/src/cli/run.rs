@@ -53,11 +53,13 @@ pub fn run(options: &Options) -> Exit {
             return Exit::Stopped;
         }
     };
-    let engine = open(&loaded).and_then(|opened| {
+    let visible = !options.quiet && !tell::is_json() && std::io::stderr().is_terminal();
+    let bar = ProgressBar::new(visible);
+    let engine = open(&loaded.plan, &bar).and_then(|opened| {
         Engine::new(Arc::clone(&loaded.plan), opened).map_err(OpenError::Engine)
     });
     match engine {
-        Ok(engine) => drive(engine, options, &loaded, &signals),
+        Ok(engine) => drive(engine, options, &loaded, &signals, bar),
         Err(error) => {
             tell::error(&tell::with_causes(&error), error.help().as_deref());
             Exit::Stopped
@@ -65,10 +67,14 @@ pub fn run(options: &Options) -> Exit {
     }
 }
 
-fn drive(mut engine: Engine, options: &Options, loaded: &Loaded, signals: &Signals) -> Exit {
+fn drive(
+    mut engine: Engine,
+    options: &Options,
+    loaded: &Loaded,
+    signals: &Signals,
+    mut bar: ProgressBar,
+) -> Exit {
     let watch = Stopwatch::start();
-    let visible = !options.quiet && !tell::is_json() && std::io::stderr().is_terminal();
-    let mut bar = ProgressBar::new(visible);
     let stop = || signals.stopped();
     let result = engine.run(&Machine::new(&stop), &mut |engine| bar.update(engine));
     bar.finish();
@@ -108,6 +114,11 @@ enum OpenError {
 impl OpenError {
     fn help(&self) -> Option<String> {
         match self {
+            Self::Source { node, source: source @ SourceError::Missing { .. } } => Some(format!(
+                "{}; `--set sources.{node}.path=FILE` names another file, and \
+                 `millstream generate` makes one to try with",
+                source.help().unwrap_or_default()
+            )),
             Self::Source { source, .. } => source.help(),
             Self::Sink { source, .. } => Some(source.remedy().to_owned()),
             Self::Engine(error) => error.help(),
@@ -118,12 +129,12 @@ impl OpenError {
 /// Sources with the names of their nodes.
 type NamedSources = Vec<(String, Box<dyn Source>)>;
 
-/// Opens sources and sinks.
-fn open(loaded: &Loaded) -> Result<EngineOptions, OpenError> {
+/// Opens sources and sinks. What sinks show goes past `bar`.
+fn open(plan: &Plan, bar: &ProgressBar) -> Result<EngineOptions, OpenError> {
     Ok(EngineOptions {
-        sources: open_sources(&loaded.plan)?,
-        sinks: open_sinks(&loaded.plan)?,
-        dead_letters: open_dead_letters(&loaded.plan)?,
+        sources: open_sources(plan)?,
+        sinks: open_sinks(plan, bar)?,
+        dead_letters: open_dead_letters(plan, bar)?,
         record_facts: false,
     })
 }
@@ -141,12 +152,12 @@ fn open_sources(plan: &Plan) -> Result<NamedSources, OpenError> {
     Ok(opened)
 }
 
-fn open_sinks(plan: &Plan) -> Result<Vec<Option<Box<dyn Sink>>>, OpenError> {
+fn open_sinks(plan: &Plan, bar: &ProgressBar) -> Result<Vec<Option<Box<dyn Sink>>>, OpenError> {
     let mut opened = Vec::with_capacity(plan.nodes.len());
     for node in &plan.nodes {
         opened.push(match &node.kind {
             NodeKind::Sink(sink) => Some(
-                sinks::build(&sink.config, &sink.inputs, console, None)
+                sinks::build(&sink.config, &sink.inputs, || console(bar), None)
                     .map_err(|source| OpenError::Sink { node: node.name.clone(), source })?,
             ),
             _ => None,
@@ -155,7 +166,7 @@ fn open_sinks(plan: &Plan) -> Result<Vec<Option<Box<dyn Sink>>>, OpenError> {
     Ok(opened)
 }
 
-fn open_dead_letters(plan: &Plan) -> Result<Option<Box<dyn Sink>>, OpenError> {
+fn open_dead_letters(plan: &Plan, bar: &ProgressBar) -> Result<Option<Box<dyn Sink>>, OpenError> {
     let Some(settings) = &plan.dead_letters else { return Ok(None) };
     let kind = SinkKind::File(FileSink {
         path: settings.path.clone(),
@@ -165,13 +176,13 @@ fn open_dead_letters(plan: &Plan) -> Result<Option<Box<dyn Sink>>, OpenError> {
         roll_bytes: u64::MAX,
     });
     let inputs = [SinkInput { node: DEAD_LETTERS.to_owned(), schema: rejects_schema() }];
-    let sink = sinks::build(&kind, &inputs, console, None);
+    let sink = sinks::build(&kind, &inputs, || console(bar), None);
     sink.map(Some).map_err(|source| OpenError::Sink { node: DEAD_LETTERS.to_owned(), source })
 }
 
-fn console() -> ConsoleOutput {
+fn console(bar: &ProgressBar) -> ConsoleOutput {
     ConsoleOutput {
-        writer: Box::new(std::io::stdout()),
+        writer: bar.beside(std::io::stdout()),
         colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     }
 }

@@ -423,6 +423,8 @@ pub enum ConsoleFormat {
     Table,
     /// A JSON object a line.
     Jsonl,
+    /// Time, severity, rule and message of an alert a line.
+    Alerts,
 }
 
 /// Files of rows.

@@ -1,4 +1,4 @@
-//! Rows as text: JSON lines, CSV and aligned tables.
+//! Rows as text: JSON lines, CSV, aligned tables and lines of alerts.
 //!
 //! Encoders append to a `Vec<u8>` and know nothing of files, sinks or time. What they write is the
 //! same for the same rows, always. All of them see columns through `column::Column`, so a type
@@ -17,6 +17,7 @@
 //! Other Arrow types are cast to the nearest of these, once a batch; those without one (decimals,
 //! structs, maps) are refused by `check_schema`.
 
+mod alert;
 mod column;
 mod csv;
 mod error;
@@ -27,6 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use alert::{ALERT_COLUMNS, AlertLine, alert_lines};
 pub use column::check_schema;
 pub(crate) use column::{Column, Value};
 pub use csv::CsvEncoder;

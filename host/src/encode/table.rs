@@ -23,7 +23,7 @@ const RED: &str = "\x1b[31m";
 const YELLOW: &str = "\x1b[33m";
 const RESET: &str = "\x1b[0m";
 
-/// Appends all rows of `batch` as a table with borders.
+/// Appends all rows of batches of one schema as a table with borders.
 ///
 /// Numbers stand to the right. Control characters are shown as `\n` or `\x1b`, so that data
 /// cannot steer the terminal.
@@ -31,21 +31,23 @@ const RESET: &str = "\x1b[0m";
 /// # Errors
 /// When a column's type has no text form. Nothing was appended then.
 pub fn write_table(
-    batch: &RecordBatch,
+    batches: &[RecordBatch],
     style: TableStyle,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let columns = Column::of_batch(batch)?;
-    let fields = batch.schema_ref().fields().iter();
-    let printed: Vec<_> = fields
-        .zip(&columns)
-        .map(|(field, column)| PrintedColumn::new(field.name(), column, batch.num_rows(), style))
-        .collect();
+    let Some(first) = batches.first() else { return Ok(()) };
+    let mut printed: Vec<_> =
+        first.schema_ref().fields().iter().map(|field| PrintedColumn::new(field.name())).collect();
+    for batch in batches {
+        for (printed, column) in printed.iter_mut().zip(&Column::of_batch(batch)?) {
+            printed.add(column, batch.num_rows(), style);
+        }
+    }
     let mut writer = Writer { out, colour: style.colour };
     writer.border(&printed);
     writer.line(&printed, |column| (&column.name, BOLD));
     writer.border(&printed);
-    for row in 0..batch.num_rows() {
+    for row in 0..batches.iter().map(RecordBatch::num_rows).sum::<usize>() {
         writer.line(&printed, |column| column.cell(row));
     }
     writer.border(&printed);
@@ -92,22 +94,29 @@ struct PrintedColumn {
 }
 
 impl PrintedColumn {
-    fn new(name: &str, column: &Column, rows: usize, style: TableStyle) -> Self {
+    fn new(name: &str) -> Self {
+        let severity = name == "severity";
+        let name = Cell::new(printable(name), 0);
+        let width = name.width;
+        Self { name, cells: Vec::new(), width, right: false, severity }
+    }
+
+    /// Appends the cells of a column.
+    fn add(&mut self, column: &Column, rows: usize, style: TableStyle) {
         let mut scratch = Vec::new();
-        let cells: Vec<_> = (0..rows)
-            .map(|row| match column.value(row) {
+        for row in 0..rows {
+            let cell = match column.value(row) {
                 Value::Null => Cell { text: "null".into(), width: 4, null: true },
                 value => {
                     scratch.clear();
                     write_plain(&mut scratch, value);
                     Cell::new(printable(&String::from_utf8_lossy(&scratch)), style.truncate)
                 }
-            })
-            .collect();
-        let severity = name == "severity";
-        let name = Cell::new(printable(name), 0);
-        let width = cells.iter().map(|cell| cell.width).fold(name.width, usize::max);
-        Self { name, cells, width, right: column.is_number(), severity }
+            };
+            self.width = self.width.max(cell.width);
+            self.cells.push(cell);
+        }
+        self.right = column.is_number();
     }
 
     /// Returns the cell in `row` and its colour.
@@ -116,16 +125,24 @@ impl PrintedColumn {
         let cell = self.cells.get(row).unwrap_or(&NONE);
         let colour = match cell.text.as_str() {
             _ if cell.null => DIM,
-            "critical" if self.severity => RED,
-            "warning" if self.severity => YELLOW,
+            text if self.severity => severity_colour(text),
             _ => "",
         };
         (cell, colour)
     }
 }
 
+/// Returns the colour of a severity, or nothing.
+pub(super) fn severity_colour(severity: &str) -> &'static str {
+    match severity {
+        "critical" => RED,
+        "warning" => YELLOW,
+        _ => "",
+    }
+}
+
 /// Returns `text` with its control characters made visible.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

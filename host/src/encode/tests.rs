@@ -32,7 +32,7 @@ fn csv_lines(batch: &RecordBatch, tag: Option<Tag<'_>>) -> String {
 
 fn table(batch: &RecordBatch, truncate: usize, colour: bool) -> String {
     let mut out = Vec::new();
-    write_table(batch, TableStyle { truncate, colour }, &mut out).unwrap();
+    write_table(std::slice::from_ref(batch), TableStyle { truncate, colour }, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -212,7 +212,7 @@ pub struct WindowNode {
     pub having: Option<Compiled>,
     /// Output mode.
     pub output: model::OutputMode,
-    /// Windows may fire again: results say in a column [`REVISION`] which firing they are of.
+    /// Windows may fire again: results say in a column `revision` which firing they are of.
     pub numbered: bool,
 }
 

@@ -1,10 +1,11 @@
 //! What can be said about a sink before it runs.
 
+use arrow::datatypes::Schema;
 use thiserror::Error;
 
 use super::SinkInput;
-use crate::config::model::{FileFormat, SinkKind, Visible};
-use crate::encode::{EncodeError, check_schema};
+use crate::config::model::{ConsoleFormat, FileFormat, SinkKind, Visible};
+use crate::encode::{ALERT_COLUMNS, EncodeError, check_schema};
 
 /// The column that names the node, in sinks with several inputs.
 pub const NODE_COLUMN: &str = "node";
@@ -39,13 +40,23 @@ pub enum SinkProblem {
         /// The input.
         node: String,
     },
+    /// Lines of alerts need the columns of alerts.
+    #[error("input `{node}` has no alerts: it has no column `{column}`")]
+    NoAlerts {
+        /// The input.
+        node: String,
+        /// The column it lacks.
+        column: &'static str,
+    },
 }
 
 impl SinkProblem {
     /// Returns the input at fault.
     pub fn input(&self) -> &str {
         match self {
-            Self::Unwritable { node, .. } | Self::NodeColumn { node } => node,
+            Self::Unwritable { node, .. }
+            | Self::NodeColumn { node }
+            | Self::NoAlerts { node, .. } => node,
             Self::DifferentColumns { second, .. } => second,
         }
     }
@@ -55,6 +66,7 @@ impl SinkProblem {
         match self {
             Self::Unwritable { .. } => "cast the column in a stream's `select`",
             Self::DifferentColumns { .. } => "use `format = \"jsonl\"`, or one sink for each input",
+            Self::NoAlerts { .. } => "name rules in `inputs`, or use `format = \"table\"`",
             Self::NodeColumn { .. } => {
                 "rename the column in a stream's `select`, or use one sink for each input"
             }
@@ -74,6 +86,12 @@ pub fn check(kind: &SinkKind, inputs: &[SinkInput]) -> Vec<SinkProblem> {
             && input.schema.column_with_name(NODE_COLUMN).is_some()
         {
             problems.push(SinkProblem::NodeColumn { node: input.node.clone() });
+        }
+        if let SinkKind::Console(console) = kind
+            && console.format == ConsoleFormat::Alerts
+            && let Some(column) = lacking(&input.schema)
+        {
+            problems.push(SinkProblem::NoAlerts { node: input.node.clone(), column });
         }
     }
     if let (SinkKind::File(file), Some((first, others))) = (kind, inputs.split_first())
@@ -102,9 +120,13 @@ pub fn promise(kind: &SinkKind) -> &'static str {
     }
 }
 
+/// Returns the first column of alerts that rows lack.
+fn lacking(schema: &Schema) -> Option<&'static str> {
+    ALERT_COLUMNS.into_iter().find(|name| schema.column_with_name(name).is_none())
+}
+
 /// Returns true for kinds whose rows name their node when there are several inputs.
 fn shows_node(kind: &SinkKind) -> bool {
-    use crate::config::model::ConsoleFormat;
     match kind {
         SinkKind::Console(console) => console.format == ConsoleFormat::Jsonl,
         SinkKind::File(_) => true,
@@ -128,10 +150,10 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use arrow::datatypes::{DataType, Field, Schema};
+    use arrow::datatypes::{DataType, Field};
 
     use super::*;
-    use crate::config::model::{ConsoleFormat, ConsoleSink, FileSink};
+    use crate::config::model::{ConsoleSink, FileSink};
 
     fn file(format: FileFormat) -> SinkKind {
         SinkKind::File(FileSink {
@@ -156,8 +178,9 @@ mod tests {
         let other_type = input("c", &[("x", DataType::Utf8), ("y", DataType::Utf8)]);
         let node = input("d", &[("node", DataType::Utf8)]);
         let decimal = input("e", &[("z", DataType::Decimal128(10, 2))]);
+        let alerts = input("f", &ALERT_COLUMNS.map(|name| (name, DataType::Utf8)));
         let console = |format| SinkKind::Console(ConsoleSink { format, truncate: 0, max_rows: 1 });
-        let cases: [(SinkKind, Vec<&SinkInput>, &[&str]); 9] = [
+        let cases: [(SinkKind, Vec<&SinkInput>, &[&str]); 11] = [
             (file(FileFormat::Csv), vec![&a], &[]),
             (file(FileFormat::Csv), vec![&a, &a], &[]),
             (file(FileFormat::Jsonl), vec![&a, &shorter, &other_type], &[]),
@@ -170,6 +193,12 @@ mod tests {
             (file(FileFormat::Jsonl), vec![&node, &a], &["input `d` has a column `node`"]),
             (console(ConsoleFormat::Table), vec![&node, &a], &[]),
             (console(ConsoleFormat::Jsonl), vec![&a, &node], &["input `d` has a column `node`"]),
+            (console(ConsoleFormat::Alerts), vec![&alerts, &alerts], &[]),
+            (
+                console(ConsoleFormat::Alerts),
+                vec![&a, &alerts],
+                &["input `a` has no alerts: it has no column `event_time`"],
+            ),
             (SinkKind::Discard, vec![&decimal], &["input `e`: column `z` has type Decimal128"]),
         ];
         for (kind, inputs, expected) in cases {

@@ -1,12 +1,16 @@
 //! Rows for people, or for the next program in a pipe.
 //!
-//! `format = "table"`: a heading for each delivery and an aligned table. `format = "jsonl"`: one
-//! object a line, with a key `node` in front when the sink has several inputs. Output is gathered
-//! until the commit, but what exceeds a megabyte is written at once and cannot be taken back.
+//! `format = "table"`: a heading and an aligned table for what an epoch made of a node, such as all
+//! windows that closed; an empty line between two. `format = "jsonl"`: one object a line, with a key
+//! `node` in front when the sink has several inputs. `format = "alerts"`: time, severity, rule and
+//! message of each alert, a line each, those of an epoch in order of time. Output is gathered until the
+//! commit, but what exceeds a megabyte is written at once and cannot be taken back.
 
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
+
+use arrow::array::RecordBatch;
 
 use super::build::ConsoleOutput;
 use super::discard::rows;
@@ -14,8 +18,11 @@ use super::file::{Encoders, SPILL_BYTES};
 use super::{CommitInfo, Delivery, Sink, SinkError, SinkInput, SinkSummary};
 use crate::config::model::{self, ConsoleFormat, FileFormat, OutputMode};
 use crate::data::NO_TIME;
-use crate::encode::{TableStyle, write_table};
+use crate::encode::{AlertLine, TableStyle, alert_lines, write_table};
 use crate::time::write_timestamp;
+
+/// So many rows of tables, or alerts, are shown before the epoch ends.
+const GATHERED_ROWS: usize = 8_192;
 
 /// What messages call the console.
 const TARGET: &str = "standard output";
@@ -30,8 +37,9 @@ pub struct ConsoleSink {
 }
 
 enum Shape {
-    Table { style: TableStyle, max_rows: usize },
+    Tables { gathered: Vec<Table>, max_rows: usize, style: TableStyle, any: bool },
     Lines(Encoders),
+    Alerts { gathered: Vec<AlertLine>, rule_width: usize, colour: bool },
 }
 
 impl fmt::Debug for ConsoleSink {
@@ -51,17 +59,25 @@ impl ConsoleSink {
         output: ConsoleOutput,
     ) -> Result<Self, SinkError> {
         let shape = match config.format {
-            ConsoleFormat::Table => Shape::Table {
-                style: TableStyle { truncate: config.truncate, colour: output.colour },
+            ConsoleFormat::Table => Shape::Tables {
+                gathered: Vec::new(),
                 max_rows: config.max_rows,
+                style: TableStyle { truncate: config.truncate, colour: output.colour },
+                any: false,
             },
             ConsoleFormat::Jsonl => Shape::Lines(Encoders::new(FileFormat::Jsonl, inputs)?),
+            ConsoleFormat::Alerts => Shape::Alerts {
+                gathered: Vec::new(),
+                rule_width: inputs.iter().map(|input| input.node.len()).max().unwrap_or(0),
+                colour: output.colour,
+            },
         };
         let (pending, committed) = (SinkSummary::default(), SinkSummary::default());
         Ok(Self { output, shape, buffer: Vec::new(), pending, committed })
     }
 
     fn write_out(&mut self) -> Result<(), SinkError> {
+        self.pending.bytes += rows(self.buffer.len());
         let written = self.output.writer.write_all(&self.buffer);
         // Even after an error: what was partly shown must not be shown again.
         self.buffer.clear();
@@ -74,21 +90,22 @@ impl Sink for ConsoleSink {
         if input.batch.num_rows() == 0 {
             return Ok(());
         }
-        let start = self.buffer.len();
-        match &self.shape {
+        match &mut self.shape {
             Shape::Lines(encoders) => encoders.encode(input, &mut self.buffer)?,
-            Shape::Table { style, max_rows } => {
-                write_heading(&mut self.buffer, input, style.colour);
-                let shown = input.batch.slice(0, input.batch.num_rows().min(*max_rows));
-                if let Err(error) = write_table(&shown, *style, &mut self.buffer) {
-                    self.buffer.truncate(start);
-                    return Err(error.into());
+            Shape::Alerts { gathered, rule_width, colour } => {
+                gathered.extend(alert_lines(input.batch, *rule_width, *colour)?);
+                if gathered.len() >= GATHERED_ROWS {
+                    write_alerts(gathered, &mut self.buffer);
                 }
-                write_rest(&mut self.buffer, input.batch.num_rows() - shown.num_rows());
+            }
+            Shape::Tables { gathered, max_rows, style, any } => {
+                gather(gathered, input, *max_rows);
+                if gathered.iter().map(|table| table.shown).sum::<usize>() >= GATHERED_ROWS {
+                    write_tables(gathered, *style, any, &mut self.buffer)?;
+                }
             }
         }
         self.pending.rows += rows(input.batch.num_rows());
-        self.pending.bytes += rows(self.buffer.len() - start);
         if self.buffer.len() >= SPILL_BYTES {
             self.write_out()?;
         }
@@ -96,6 +113,13 @@ impl Sink for ConsoleSink {
     }
 
     fn commit(&mut self, _now_us: i64) -> Result<CommitInfo, SinkError> {
+        match &mut self.shape {
+            Shape::Tables { gathered, style, any, .. } => {
+                write_tables(gathered, *style, any, &mut self.buffer)?;
+            }
+            Shape::Alerts { gathered, .. } => write_alerts(gathered, &mut self.buffer),
+            Shape::Lines(_) => {}
+        }
         self.write_out()?;
         self.output.writer.flush().map_err(SinkError::io("write to", Path::new(TARGET)))?;
         let pending = std::mem::take(&mut self.pending);
@@ -106,6 +130,11 @@ impl Sink for ConsoleSink {
 
     fn abort(&mut self) -> Result<(), SinkError> {
         self.buffer.clear();
+        match &mut self.shape {
+            Shape::Tables { gathered, .. } => gathered.clear(),
+            Shape::Alerts { gathered, .. } => gathered.clear(),
+            Shape::Lines(_) => {}
+        }
         self.pending = SinkSummary::default();
         Ok(())
     }
@@ -116,9 +145,89 @@ impl Sink for ConsoleSink {
     }
 }
 
+/// A table that is not complete yet.
+struct Table {
+    node: String,
+    epoch: u64,
+    watermark_us: i64,
+    revision: u32,
+    mode: OutputMode,
+    /// The rows to show.
+    parts: Vec<RecordBatch>,
+    shown: usize,
+    /// All rows, shown or not.
+    count: usize,
+}
+
+impl Table {
+    fn new(input: &Delivery<'_>) -> Self {
+        Self {
+            node: input.node.to_owned(),
+            epoch: input.epoch,
+            watermark_us: input.watermark_us,
+            revision: input.revision,
+            mode: input.mode,
+            parts: Vec::new(),
+            shown: 0,
+            count: 0,
+        }
+    }
+
+    /// Returns whether a delivery's rows belong into this table. Outputs of `update` and `complete`
+    /// stand for themselves.
+    fn takes(&self, input: &Delivery<'_>) -> bool {
+        self.mode == OutputMode::Append
+            && input.mode == OutputMode::Append
+            && (self.epoch, self.revision) == (input.epoch, input.revision)
+            && self.node == input.node
+    }
+}
+
+/// Adds rows to the node's table.
+fn gather(tables: &mut Vec<Table>, input: &Delivery<'_>, max_rows: usize) {
+    let place = tables.iter().position(|table| table.takes(input)).unwrap_or_else(|| {
+        tables.push(Table::new(input));
+        tables.len() - 1
+    });
+    let Some(table) = tables.get_mut(place) else { return };
+    let room = input.batch.num_rows().min(max_rows.saturating_sub(table.shown));
+    if room > 0 {
+        table.parts.push(input.batch.slice(0, room));
+        table.shown += room;
+    }
+    table.count += input.batch.num_rows();
+}
+
+/// Appends all tables, with an empty line before each but the first `any`. None is left, also after
+/// an error.
+fn write_tables(
+    tables: &mut Vec<Table>,
+    style: TableStyle,
+    any: &mut bool,
+    out: &mut Vec<u8>,
+) -> Result<(), SinkError> {
+    for table in std::mem::take(tables) {
+        if std::mem::replace(any, true) {
+            out.push(b'\n');
+        }
+        write_heading(out, &table, style.colour);
+        write_table(&table.parts, style, out)?;
+        write_rest(out, table.count - table.shown);
+    }
+    Ok(())
+}
+
+/// Appends all alerts in order of time; those of one moment stay in the order of the rules.
+fn write_alerts(alerts: &mut Vec<AlertLine>, out: &mut Vec<u8>) {
+    alerts.sort_by_key(|alert| alert.time_us);
+    for alert in alerts.drain(..) {
+        out.extend_from_slice(&alert.text);
+    }
+}
+
 /// Appends `error_rate · epoch 12 · watermark 2025-09-12T12:00:00Z · 5 rows`.
-fn write_heading(out: &mut Vec<u8>, input: &Delivery<'_>, colour: bool) {
-    let count = input.batch.num_rows();
+fn write_heading(out: &mut Vec<u8>, input: &Table, colour: bool) {
+    let count = input.count;
     let (bold, reset) = if colour { ("\x1b[1;36m", "\x1b[0m") } else { ("", "") };
     let mut heading = format!("{bold}{}{reset} · epoch {} · ", input.node, input.epoch);
     match input.watermark_us {
@@ -148,7 +257,6 @@ fn write_rest(out: &mut Vec<u8>, more: usize) {
         let plural = if more == 1 { "" } else { "s" };
         out.extend_from_slice(format!("… {more} more row{plural}\n").as_bytes());
     }
-    out.push(b'\n');
 }
 
 #[cfg(test)]
@@ -156,7 +264,7 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 
     use super::*;
     use crate::sinks::tests::{delivery, input};
@@ -211,8 +319,9 @@ mod tests {
     fn tables_with_headings() {
         let screen = Screen::default();
         let mut sink = sink(ConsoleFormat::Table, &["error_rate"], &screen, false);
-        let (first, second, none) = (rows(&[1, 20, 3]), rows(&[4]), rows(&[]));
+        let (first, second, none) = (rows(&[1]), rows(&[4]), rows(&[]));
         sink.write(&delivery("error_rate", &first)).unwrap();
+        sink.write(&delivery("error_rate", &rows(&[20, 3]))).unwrap();
         sink.write(&delivery("error_rate", &none)).unwrap();
         sink.write(&Delivery {
             revision: 2,
@@ -240,7 +349,6 @@ error_rate · epoch 12 · watermark 2025-09-12T12:00:00Z · update · revision 2
 +---------+---+
 | s4      | 4 |
 +---------+---+
-
 ";
         assert_eq!(screen.text(), expected);
         let bytes = u64::try_from(expected.len()).unwrap();
@@ -272,15 +380,64 @@ error_rate · epoch 12 · watermark 2025-09-12T12:00:00Z · update · revision 2
         }
     }
 
+    /// Alerts of a rule: event time, severity, message.
+    fn alerts(rule: &str, rows: &[(Option<i64>, &str, &str)]) -> RecordBatch {
+        let text = |values: Vec<&str>| Arc::new(StringArray::from(values)) as ArrayRef;
+        let times: TimestampMicrosecondArray = rows.iter().map(|row| row.0).collect();
+        RecordBatch::try_from_iter([
+            ("rule", text(vec![rule; rows.len()])),
+            ("severity", text(rows.iter().map(|row| row.1).collect())),
+            ("message", text(rows.iter().map(|row| row.2).collect())),
+            ("event_time", Arc::new(times.with_timezone("UTC")) as ArrayRef),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn alerts_are_a_line_each_in_order_of_time() {
+        let late = (Some(1_757_678_519_000_000), "critical", "again");
+        let early = (Some(1_757_678_459_999_999), "critical", "10.0.0.1 sent\n7");
+        let flood = alerts("flood", &[late, early]);
+        let longer = alerts("a_longer", &[(early.0, "warning", "slow"), (None, "info", "quiet")]);
+        for (colour, critical, warning) in [
+            (false, "critical", "warning"),
+            (true, "\x1b[31mcritical\x1b[0m", "\x1b[33mwarning\x1b[0m"),
+        ] {
+            let screen = Screen::default();
+            let mut sink = sink(ConsoleFormat::Alerts, &["flood", "a_longer"], &screen, colour);
+            sink.write(&delivery("flood", &flood)).unwrap();
+            sink.write(&delivery("a_longer", &longer)).unwrap();
+            assert_eq!(screen.text(), "");
+            sink.commit(0).unwrap();
+            let expected = format!(
+                "-                     info      a_longer  quiet\n\
+                 2025-09-12T12:00:59Z  {critical}  flood     10.0.0.1 sent\\n7\n\
+                 2025-09-12T12:00:59Z  {warning}   a_longer  slow\n\
+                 2025-09-12T12:01:59Z  {critical}  flood     again\n"
+            );
+            assert_eq!(screen.text(), expected);
+        }
+    }
+
     #[test]
     fn an_abort_shows_nothing() {
-        let screen = Screen::default();
-        let mut sink = sink(ConsoleFormat::Jsonl, &["a"], &screen, false);
-        sink.write(&delivery("a", &rows(&[1]))).unwrap();
-        sink.abort().unwrap();
-        sink.write(&delivery("a", &rows(&[2]))).unwrap();
-        assert_eq!(sink.commit(0).unwrap().rows, 1);
-        assert_eq!(screen.text(), "{\"service\":\"s2\",\"n\":2}\n");
+        let (first, second) = (rows(&[31]), rows(&[42]));
+        let (aborted, shown) =
+            (alerts("a", &[(None, "", "s31")]), alerts("a", &[(None, "", "s42")]));
+        for (format, first, second) in [
+            (ConsoleFormat::Jsonl, &first, &second),
+            (ConsoleFormat::Table, &first, &second),
+            (ConsoleFormat::Alerts, &aborted, &shown),
+        ] {
+            let screen = Screen::default();
+            let mut sink = sink(format, &["a"], &screen, false);
+            sink.write(&delivery("a", first)).unwrap();
+            sink.abort().unwrap();
+            sink.write(&delivery("a", second)).unwrap();
+            assert_eq!(sink.commit(0).unwrap().rows, 1);
+            let text = screen.text();
+            assert!(text.contains("s42") && !text.contains("s31"), "{format:?}: {text}");
+        }
     }
 
     #[test]

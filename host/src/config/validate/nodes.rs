@@ -155,6 +155,7 @@ impl Context<'_> {
                     format: match format? {
                         wire::ConsoleFormat::Table => model::ConsoleFormat::Table,
                         wire::ConsoleFormat::Jsonl => model::ConsoleFormat::Jsonl,
+                        wire::ConsoleFormat::Alerts => model::ConsoleFormat::Alerts,
                     },
                     truncate: truncate?,
                     max_rows: max_rows?,

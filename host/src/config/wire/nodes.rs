@@ -356,9 +356,9 @@ pub(in crate::config) struct ConsoleSink {
     ///
     /// `inputs = ["error_rate", "latency"]`
     pub inputs: Key<Vec<Field<String>>>,
-    /// An aligned table, or JSON lines.
+    /// An aligned table, JSON lines, or a line for each alert of rules.
     ///
-    /// `format = "jsonl"`
+    /// `format = "alerts"`
     #[schemars(extend("default" = "table"))]
     pub format: Key<ConsoleFormat>,
     /// The longest text in a cell of a table; 0 is no limit.
@@ -379,6 +379,7 @@ pub(in crate::config) struct ConsoleSink {
 pub(in crate::config) enum ConsoleFormat {
     Table,
     Jsonl,
+    Alerts,
 }
 
 /// Files, exactly once: in parts that are published when they are full, or one plain file.

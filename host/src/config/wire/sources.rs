@@ -134,7 +134,7 @@ pub(in crate::config) struct RateSource {
 pub(in crate::config) struct GeneratorSource {
     /// What is generated: the settings of `millstream generate`.
     ///
-    /// `settings = { format = "json", seed = 1, rows = 100000 }`
+    /// `settings = { format = "service-json", seed = 1, rows = 100000 }`
     #[schemars(extend("default" = {}))]
     pub settings: Key<super::Entries<Json>>,
     /// Rows a second in real time. Default: as fast as possible.

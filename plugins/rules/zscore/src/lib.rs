@@ -17,12 +17,20 @@ pub struct Config {
     rows: u32,
     #[serde(default = "default_threshold")]
     threshold: f64,
+    #[serde(default = "default_min_rows")]
+    min_rows: u32,
+    #[serde(default)]
+    min_change: f64,
     #[serde(default)]
     severity: Level,
 }
 
 fn default_rows() -> u32 {
     10
+}
+
+fn default_min_rows() -> u32 {
+    2
 }
 
 fn default_threshold() -> f64 {
@@ -71,8 +79,14 @@ impl Rule for ZScore {
         if !(2..=100_000).contains(&config.rows) {
             return Err(Fault::Config("`rows` must be from 2 to 100000".into()));
         }
+        if !(2..=config.rows).contains(&config.min_rows) {
+            return Err(Fault::Config("`min_rows` must be from 2 to `rows`".into()));
+        }
         if config.threshold.is_nan() || config.threshold <= 0.0 {
             return Err(Fault::Config("`threshold` must be above 0".into()));
+        }
+        if config.min_change.is_nan() || config.min_change < 0.0 {
+            return Err(Fault::Config("`min_change` must not be negative".into()));
         }
         let column = input.number(&config.column)?;
         Ok(Self { config, column })
@@ -96,9 +110,12 @@ impl Rule for ZScore {
         let (mean, deviation) = figures(&before);
         let known = row.f64(self.column).zip(mean).zip(deviation.filter(|d| *d != 0.0));
         let score = known.map(|((value, mean), deviation)| (value - mean) / deviation);
+        let enough = u32::try_from(before.len()).is_ok_and(|rows| rows >= self.config.min_rows);
+        let far =
+            known.is_some_and(|((value, mean), _)| (value - mean).abs() > self.config.min_change);
         let values = [mean.into(), deviation.into(), score.into()];
         match score {
-            Some(score) if score.abs() > self.config.threshold => {
+            Some(score) if enough && far && score.abs() > self.config.threshold => {
                 let message = format!(
                     "{} {} is {:.2} standard deviations {} the mean {:.2} of the {} rows before",
                     self.config.column,
@@ -127,6 +144,18 @@ impl Rule for ZScore {
                 r#"{"column": "x", "threshold": 0.1}"#,
                 r#"[{"x": 1}, {"x": 1}, {"x": 100}]"#,
                 "[]",
+            ),
+            Sample::new(
+                "no alert before there is enough to compare with",
+                r#"{"column": "x", "min_rows": 4}"#,
+                r#"[{"x": 1.0}, {"x": 3.0}, {"x": 2.0}, {"x": 9.5}, {"x": 30}]"#,
+                r#"["x 30 is 6.81 standard deviations above the mean 3.88 of the 4 rows before"]"#,
+            ),
+            Sample::new(
+                "no alert for a change that is small, however unusual",
+                r#"{"column": "x", "min_change": 5}"#,
+                r#"[{"x": 1.0}, {"x": 3.0}, {"x": 2.0}, {"x": 6.4}, {"x": 30}]"#,
+                r#"["x 30 is 11.46 standard deviations above the mean 3.10 of the 4 rows before"]"#,
             ),
         ]
     }
@@ -179,6 +208,14 @@ mod tests {
         for (config, expected) in [
             (r#"{"column": "service"}"#, "column `service` is text, not a number"),
             (r#"{"column": "avg_response_time", "rows": 1}"#, "`rows` must be from 2 to 100000"),
+            (
+                r#"{"column": "avg_response_time", "min_rows": 11}"#,
+                "`min_rows` must be from 2 to `rows`",
+            ),
+            (
+                r#"{"column": "avg_response_time", "min_change": -1}"#,
+                "`min_change` must not be negative",
+            ),
             (r#"{"column": "avg_response_time", "threshold": 0}"#, "`threshold` must be above 0"),
         ] {
             let host = millstream_sdk::rule::RuleHost::<ZScore>::configure(config, schema());
