@@ -19,8 +19,6 @@ mod wire;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod ui;
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -9,7 +9,7 @@ use super::schema::{definition, json_schema};
 const INTRODUCTION: &str = "\
 # Pipeline file reference
 
-Made from the source by `MILLSTREAM_BLESS=1 cargo test -p millstream --lib config::`; do not edit.
+Made from the source by `MILLSTREAM_BLESS=1 cargo test -p millstream --lib config::reference`; do not edit.
 
 A pipeline file is TOML. Nodes are tables `[kind.name]`; `input` and `inputs` refer to nodes by
 name, and a node's name also names its state. Unknown keys are errors. `millstream check FILE`
@@ -205,5 +205,25 @@ fn range(value: &Value) -> String {
         (Some(least), Some(most)) => format!("integer, {least} to {most}"),
         (Some(least), None) => format!("integer, at least {least}"),
         _ => "integer".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_reference_page_is_up_to_date() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pipeline-reference.md");
+        let page = super::reference_markdown();
+        if std::env::var_os("MILLSTREAM_BLESS").is_some() {
+            fs::write(&path, &page).expect("a writable folder");
+        }
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == page,
+            "docs/pipeline-reference.md is out of date; run with MILLSTREAM_BLESS=1"
+        );
     }
 }

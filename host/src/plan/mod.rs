@@ -4,7 +4,7 @@
 //! `resolve` and the node builders decide; the only thing they touch outside is the plugin
 //! runtime, to load plugins. Nothing here reads data.
 
-mod build;
+mod builder;
 mod describe;
 mod graph;
 mod key_path;
@@ -14,7 +14,7 @@ mod rejects;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Plugins, build};
+pub use builder::{Plugins, build};
 pub use describe::describe;
 pub use graph::{Edge, NodeId, Port};
 pub use nodes::{
