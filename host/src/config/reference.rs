@@ -9,7 +9,7 @@ use super::schema::{definition, json_schema};
 const INTRODUCTION: &str = "\
 # Pipeline file reference
 
-Made from the source by `MILLSTREAM_BLESS=1 cargo test -p millstream --lib config::reference`; do not edit.
+Made from the source by `cargo xtask bless`; do not edit.
 
 A pipeline file is TOML. Nodes are tables `[kind.name]`; `input` and `inputs` refer to nodes by
 name, and a node's name also names its state. Unknown keys are errors. `millstream check FILE`
