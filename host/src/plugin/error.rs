@@ -224,7 +224,7 @@ impl PluginError {
                 "`millstream plugin inspect` shows the settings that the plugin knows".to_owned()
             }
             Self::Kind { name, .. } => format!(
-                "a parser belongs in [parsers.*], a rule in [rules.*]; \
+                "a parser belongs in [parsers.*], a transform in [transforms.*], a rule in [rules.*]; \
                  `millstream plugin inspect {name}` shows what it is"
             ),
             Self::InputType { .. } => {
