@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use crate::config::model::Severity;
 use crate::engine::Engine;
+use crate::parse::PLUGIN_FAILURE;
 use crate::plan::{NodeId, NodeKind};
 use crate::report::{
     Lateness, ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary, peak_memory_bytes,
 };
-
-/// Reasons of records that broke a plugin begin so.
-const POISON: &str = "plugin_";
 
 /// Returns the summary of a run.
 pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
@@ -31,7 +29,8 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
         }
         match &node.kind {
             NodeKind::Parser(_) | NodeKind::Transform(_) => {
-                let broke = counters.rejects.iter().filter(|(why, _)| why.starts_with(POISON));
+                let broke =
+                    counters.rejects.iter().filter(|(why, _)| why.starts_with(PLUGIN_FAILURE));
                 summary.poison += broke.map(|(_, n)| n).sum::<u64>();
                 let made = ParserSummary {
                     name,

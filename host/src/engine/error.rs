@@ -105,6 +105,11 @@ impl EngineError {
         Self::Columns { node: node.to_owned(), source }
     }
 
+    /// Returns an error of a transform.
+    pub fn transform(node: &str, source: TransformError) -> Self {
+        Self::Transform { node: node.to_owned(), source: Box::new(source) }
+    }
+
     /// Returns true when whoever reads our output has closed it: a clean end, not a failure.
     pub fn output_closed(&self) -> bool {
         matches!(self, Self::Sink { source, .. } if source.is_closed())

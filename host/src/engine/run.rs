@@ -13,7 +13,7 @@ use super::time::EventTime;
 use super::wiring::Wiring;
 use super::worker::{Stage2, Work};
 use crate::data::{Chunk, Partition, PartitionRef, SourceId};
-use crate::parse::{Reason, RejectContext, RejectedRecord, Rejects};
+use crate::parse::{Reason, RejectedRecord, Rejects};
 use crate::plan::{NodeId, NodeKind, Plan};
 use crate::sinks::Sink;
 use crate::sources::{Oversized, Progress, Source};
@@ -314,12 +314,8 @@ impl Engine {
                 continue;
             }
             let id = NodeId(index);
-            let context = RejectContext {
-                source: self.wiring.source_name(parser.source),
-                partition: self.input.partition_name(record.from),
-                node: self.wiring.name(id),
-                plugin_version: self.wiring.plugin_version(id),
-            };
+            let partition = self.input.partition_name(record.from);
+            let context = self.wiring.reject_context(id, Some(parser.source), partition);
             let mut rejects = Rejects::new(self.wiring.keeps_rejects(id));
             let rejected = RejectedRecord {
                 position: record.position,

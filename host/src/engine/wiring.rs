@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
-use crate::data::SourceId;
+use crate::data::{PartitionName, SourceId};
+use crate::parse::RejectContext;
 use crate::plan::{NodeId, NodeKind, Place, Plan, PlanNode, Port, RuleBody};
 
 /// What is the same for every chunk.
@@ -75,20 +76,21 @@ impl Wiring {
         self.windows.get(node.0).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns a node's name.
-    pub fn name(&self, node: NodeId) -> Arc<str> {
-        self.names.get(node.0).cloned().unwrap_or_else(|| Arc::from(""))
-    }
-
-    /// Returns the version of a node's plugin, if it has one.
-    pub fn plugin_version(&self, node: NodeId) -> Option<Arc<str>> {
-        self.versions.get(node.0).cloned().flatten()
-    }
-
-    /// Returns a source's name.
-    pub fn source_name(&self, source: SourceId) -> Arc<str> {
-        let index = usize::try_from(source.0).unwrap_or(usize::MAX);
-        self.sources.get(index).cloned().unwrap_or_else(|| Arc::from(""))
+    /// Returns what all rejects of a node share that come from this source and partition.
+    pub fn reject_context(
+        &self,
+        node: NodeId,
+        source: Option<SourceId>,
+        partition: PartitionName,
+    ) -> RejectContext {
+        let nobody = || Arc::from("");
+        let source = source.and_then(|source| self.sources.get(usize::try_from(source.0).ok()?));
+        RejectContext {
+            source: source.cloned().unwrap_or_else(nobody),
+            partition,
+            node: self.names.get(node.0).cloned().unwrap_or_else(nobody),
+            plugin_version: self.versions.get(node.0).cloned().flatten(),
+        }
     }
 }
 

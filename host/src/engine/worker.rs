@@ -184,7 +184,7 @@ impl Worker {
         let node = plan.node(id);
         let columns = |source| EngineError::columns(&node.name, source);
         for edge in &node.inputs {
-            if self.plan.taken_at(id, edge) == Place::Owner {
+            if plan.taken_at(id, edge) == Place::Owner {
                 continue;
             }
             let Some(Some(input)) = outputs.get(edge.node.0) else { continue };
@@ -199,11 +199,8 @@ impl Worker {
                     let Some(Instance::Transform(instance)) = self.plugins.get_mut(id.0) else {
                         continue;
                     };
-                    let Transformed { rows, refused } =
-                        transform(instance, &input).map_err(|source| EngineError::Transform {
-                            node: node.name.clone(),
-                            source: Box::new(source),
-                        })?;
+                    let Transformed { rows, refused } = transform(instance, &input)
+                        .map_err(|source| EngineError::transform(&node.name, source))?;
                     put(outputs, id, rows, &node.schema).map_err(columns)?;
                     let refused = refused
                         .iter()
@@ -226,6 +223,9 @@ impl Worker {
     fn note_errors(&self, id: NodeId, work: &Work, stage: &mut Stage1, errors: RowErrors) {
         if errors.made_null > 0 {
             stage.made_null.push((id, errors.made_null));
+        }
+        if errors.failed.is_empty() {
+            return;
         }
         let reason: Reason = Arc::from(EXPRESSION_ERROR);
         let refused =
@@ -308,12 +308,7 @@ impl Worker {
     }
 
     fn reject_context(&self, id: NodeId, work: &Work) -> RejectContext {
-        RejectContext {
-            source: self.wiring.source_name(work.chunk.from.source),
-            partition: Arc::clone(&work.partition),
-            node: self.wiring.name(id),
-            plugin_version: self.wiring.plugin_version(id),
-        }
+        self.wiring.reject_context(id, Some(work.chunk.from.source), Arc::clone(&work.partition))
     }
 }
 

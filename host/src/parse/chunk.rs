@@ -7,7 +7,7 @@ use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType, UInt32Type};
 use arrow::error::ArrowError;
 
-use super::rejects::{Reason, RejectContext, RejectedRecord, Rejects};
+use super::rejects::{Reason, RejectContext, RejectedRecord, Rejects, plugin_failure};
 use crate::data::Chunk;
 use crate::plan::ParserNode;
 use crate::plugin::{ParserInstance, PluginError, RecordsRef};
@@ -52,17 +52,15 @@ pub fn parse_chunk(
         offsets: &chunk.offsets,
         received_us: &chunk.received_us,
     })?;
-    let version = node.plugin.version();
-    let codes = &version.descriptor().reject_codes;
+    let descriptor = node.plugin.version().descriptor();
     let mut refused: Vec<u32> = Vec::with_capacity(outcome.rejects.len() + outcome.poison.len());
     for &(record, code) in &outcome.rejects {
-        let name = codes.get(usize::from(code)).map(|code| Arc::clone(&code.name));
-        let reason = name.unwrap_or_else(|| Arc::from("unknown"));
+        let reason = descriptor.reject_reason(code);
         rejects.add(context, &reason, rejected(chunk, record, None));
         refused.push(record);
     }
     for poison in &outcome.poison {
-        let reason: Reason = Arc::from(format!("plugin_{}", poison.error.failure.label()));
+        let reason = plugin_failure(poison.error.failure.label());
         let detail = poison.error.to_string();
         rejects.add(context, &reason, rejected(chunk, poison.record, Some(&detail)));
         refused.push(poison.record);

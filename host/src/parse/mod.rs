@@ -10,4 +10,7 @@ mod rejects;
 
 pub use chunk::{ParseError, Parsed, parse_chunk, remaining};
 pub use max_before::{MaxBefore, RunningMax};
-pub use rejects::{EXPRESSION_ERROR, Reason, RejectContext, RejectedRecord, Rejects};
+pub use rejects::{
+    EXPRESSION_ERROR, PLUGIN_FAILURE, Reason, RejectContext, RejectedRecord, Rejects,
+    plugin_failure,
+};

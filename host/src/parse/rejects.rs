@@ -17,8 +17,16 @@ const MAX_RECORD_BYTES: usize = 64 << 10;
 /// The reason under which rows are refused whose SQL failed.
 pub const EXPRESSION_ERROR: &str = "expression_error";
 
+/// How reasons begin under which records or rows are refused that a plugin failed on.
+pub const PLUGIN_FAILURE: &str = "plugin_";
+
 /// Why a record or row was refused: a short name, used as a label.
 pub type Reason = Arc<str>;
+
+/// Returns the reason under which what a plugin failed on is refused; `kind`: of the failure.
+pub fn plugin_failure(kind: &str) -> Reason {
+    Arc::from(format!("{PLUGIN_FAILURE}{kind}"))
+}
 
 /// What all rejects of one node and partition share.
 #[derive(Clone, Debug)]

@@ -33,6 +33,14 @@ pub struct Descriptor {
     pub samples: Vec<Sample>,
 }
 
+impl Descriptor {
+    /// Returns the name of a reject code by its index. Those that calls return are checked to exist.
+    pub fn reject_reason(&self, code: u16) -> Arc<str> {
+        let code = self.reject_codes.get(usize::from(code));
+        code.map_or_else(|| Arc::from("unknown"), |code| Arc::clone(&code.name))
+    }
+}
+
 /// A reason to refuse a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectCode {

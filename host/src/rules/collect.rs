@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use super::alerts::{AlertWriter, Draft};
 use super::error::RuleError;
-use super::evaluator::RuleOutcome;
+use super::evaluator::{Poison, RuleOutcome};
 use super::keyed::{PoisonRow, RuleOutput};
 use super::work::Work;
 use crate::data::{NO_TIME, Rows};
@@ -26,7 +26,7 @@ pub(super) struct Collected {
     messages: Vec<ArrayRef>,
     attributes: Vec<RecordBatch>,
     entries: usize,
-    poison: Vec<(u32, &'static str, String)>,
+    poison: Vec<Poison>,
     poison_timers: Vec<PoisonRow>,
     /// Rows and timers are in one order, by clock. Otherwise rows come in theirs.
     by_clock: bool,
@@ -110,7 +110,7 @@ impl Collected {
         for poison in outcome.poison {
             let at = usize::try_from(poison.row).unwrap_or(usize::MAX);
             match said.rows.get(at) {
-                Some(row) => self.poison.push((*row, poison.reason, poison.message)),
+                Some(row) => self.poison.push(Poison { row: *row, ..poison }),
                 None => {
                     let timer = at.checked_sub(said.rows.len()).and_then(&timer);
                     self.poison_timers.push(PoisonRow {
@@ -162,7 +162,7 @@ impl Collected {
         self.alerts.sort_by(|(a, _), (b, _)| a.cmp(b));
         let drafts: Vec<Draft> = self.alerts.drain(..).map(|(_, draft)| draft).collect();
         let alerts = writer.write(work, &drafts, &messages, &attributes)?;
-        let place = |(row, reason, message): (u32, &'static str, String)| {
+        let place = |Poison { row, reason, message }: Poison| {
             let row = usize::try_from(row).unwrap_or(usize::MAX);
             let (from, position) = (work.from(row), work.position(row));
             let json = row_json(&work.rows.batch, row).ok().map(|json| json.to_string());
@@ -205,7 +205,7 @@ impl Collected {
             return Ok(rows);
         }
         let mut keep = vec![true; count];
-        for (row, _, _) in &self.poison {
+        for Poison { row, .. } in &self.poison {
             if let Some(keep) = usize::try_from(*row).ok().and_then(|row| keep.get_mut(row)) {
                 *keep = false;
             }

@@ -129,8 +129,8 @@ impl RuleOutcome {
     }
 }
 
-/// A row or timer that made the rule fail.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A row or timer that made the rule fail. In order of the rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Poison {
     /// Index into the call's rows; `rows.num_rows() + k` is key `k`'s timer.
     pub row: u32,

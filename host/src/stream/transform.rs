@@ -1,12 +1,10 @@
 //! A transform plugin over rows.
 
-use std::sync::Arc;
-
 use arrow::array::UInt32Array;
 use arrow::error::ArrowError;
 
 use crate::data::Rows;
-use crate::parse::{Reason, remaining};
+use crate::parse::{Reason, plugin_failure, remaining};
 use crate::plugin::{PluginError, TransformInstance};
 
 /// What a transform made of rows.
@@ -55,14 +53,13 @@ pub fn transform(
         let position = rows.position.values().get(row).copied().unwrap_or_default();
         Refused { row, position, reason, detail }
     };
-    let codes = &instance.plugin().version().descriptor().reject_codes;
+    let descriptor = instance.plugin().version().descriptor();
     let mut gone = Vec::with_capacity(outcome.rejects.len() + outcome.poison.len());
     for &(row, code) in &outcome.rejects {
-        let name = codes.get(usize::from(code)).map(|code| Arc::clone(&code.name));
-        gone.push(refused(row, name.unwrap_or_else(|| Arc::from("unknown")), None));
+        gone.push(refused(row, descriptor.reject_reason(code), None));
     }
     for poison in &outcome.poison {
-        let reason = Reason::from(format!("plugin_{}", poison.error.failure.label()));
+        let reason = plugin_failure(poison.error.failure.label());
         gone.push(refused(poison.record, reason, Some(poison.error.to_string())));
     }
     let made = if outcome.source.is_none() && gone.is_empty() {

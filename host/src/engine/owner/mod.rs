@@ -229,7 +229,7 @@ impl Owner {
         if let Some(rows) = combined.late_rows {
             self.give(node, Port::Late, Batch { clock, chunk, ..Batch::made(rows) });
         }
-        self.refuse(node, about, &EXPRESSION_ERROR.into(), RefusedRow::of(&combined.errors.failed))
+        self.refuse(node, about, EXPRESSION_ERROR, RefusedRow::of(&combined.errors.failed))
     }
 
     fn give(&mut self, node: NodeId, port: Port, batch: Batch) {

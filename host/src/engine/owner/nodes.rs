@@ -14,7 +14,7 @@ use super::revisions::with_revision;
 use super::{About, Batch, Owner, State};
 use crate::data::{NO_TIME, Rows};
 use crate::encode::row_json;
-use crate::parse::{EXPRESSION_ERROR, Reason};
+use crate::parse::{EXPRESSION_ERROR, plugin_failure};
 use crate::plan::{Edge, NodeId, NodeKind, Place, Port, RuleBody};
 use crate::rules::{PoisonRow, RuleOutput};
 use crate::sinks::Delivery;
@@ -49,11 +49,8 @@ impl Owner {
             let Some(State::Transform(instance)) = self.states.get_mut(id.0) else {
                 return Ok(());
             };
-            let Transformed { rows, refused } =
-                transform(instance, &batch.rows).map_err(|source| EngineError::Transform {
-                    node: node.name.clone(),
-                    source: Box::new(source),
-                })?;
+            let Transformed { rows, refused } = transform(instance, &batch.rows)
+                .map_err(|source| EngineError::transform(&node.name, source))?;
             let about = About { from: batch.rows.from, received_us: now_us };
             for refused in &refused {
                 let json = row_json(&batch.rows.batch, refused.row).ok().map(|row| row.to_string());
@@ -81,9 +78,7 @@ impl Owner {
                 .map_err(|source| EngineError::columns(&node.name, source))?;
             self.note_errors(id, About { from, received_us: now_us }, &errors)?;
             self.stats.rows_out(id, count(rows.len()));
-            let (revision, mode, clock, chunk) =
-                (batch.revision, batch.mode, batch.clock, batch.chunk);
-            self.give(id, Port::Main, Batch { rows, revision, mode, clock, chunk });
+            self.give(id, Port::Main, Batch { rows, ..batch });
         }
         Ok(())
     }
@@ -144,11 +139,12 @@ impl Owner {
     ) -> Result<(), EngineError> {
         let plan = Arc::clone(&self.plan);
         let NodeKind::Rule(rule) = &plan.node(id).kind else { return Ok(()) };
+        let given = self.judged(id, rule.revisions)?;
         match &rule.body {
             RuleBody::When { condition, .. } => {
-                self.when_rule(id, condition, rule.revisions, watermark, now_us)
+                self.when_rule(id, condition, given, watermark, now_us)
             }
-            RuleBody::Plugin { .. } => self.plugin_rule(id, rule.revisions, watermark, now_us),
+            RuleBody::Plugin { .. } => self.plugin_rule(id, given, watermark, now_us),
         }
     }
 
@@ -156,22 +152,20 @@ impl Owner {
         &mut self,
         id: NodeId,
         condition: &crate::expr::Compiled,
-        revisions: bool,
+        given: Vec<Batch>,
         watermark: i64,
         now_us: i64,
     ) -> Result<(), EngineError> {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(id);
         let mut batches = self.matched.get_mut(id.0).map(std::mem::take).unwrap_or_default();
-        for batch in self.judged(id, revisions)? {
+        for batch in given {
             let mut errors = RowErrors::default();
             let from = batch.rows.from;
             let rows = filter_by(condition, batch.rows, &mut errors)
                 .map_err(|source| EngineError::columns(&node.name, source))?;
             self.note_errors(id, About { from, received_us: now_us }, &errors)?;
-            let (revision, mode, clock, chunk) =
-                (batch.revision, batch.mode, batch.clock, batch.chunk);
-            batches.push(Batch { rows, revision, mode, clock, chunk });
+            batches.push(Batch { rows, ..batch });
         }
         batches.sort_by_key(|batch| batch.chunk.unwrap_or(u64::MAX));
         let Some(State::When(when)) = self.states.get_mut(id.0) else { return Ok(()) };
@@ -193,21 +187,20 @@ impl Owner {
     fn plugin_rule(
         &mut self,
         id: NodeId,
-        revisions: bool,
+        given: Vec<Batch>,
         watermark: i64,
         now_us: i64,
     ) -> Result<(), EngineError> {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(id);
         let failed = |source| EngineError::Rule { node: node.name.clone(), source };
-        let batches = self.judged(id, revisions)?;
         let Some(State::Rule(keyed, evaluator)) = self.states.get_mut(id.0) else {
             return Ok(());
         };
-        let mut outputs: Vec<(RuleOutput, u32)> = Vec::with_capacity(batches.len() + 1);
-        for batch in batches {
-            let given = keyed.push(&batch.rows, batch.clock, evaluator.as_mut());
-            outputs.push((given.map_err(failed)?, batch.revision));
+        let mut outputs: Vec<(RuleOutput, u32)> = Vec::with_capacity(given.len() + 1);
+        for batch in given {
+            let output = keyed.push(&batch.rows, batch.clock, evaluator.as_mut());
+            outputs.push((output.map_err(failed)?, batch.revision));
         }
         outputs.push((keyed.advance(watermark, evaluator.as_mut()).map_err(failed)?, 0));
         let mut alerts = Vec::with_capacity(outputs.len());
@@ -231,7 +224,7 @@ impl Owner {
     fn poison(&mut self, id: NodeId, rows: &[PoisonRow], now_us: i64) -> Result<(), EngineError> {
         for row in rows {
             let about = About { from: row.from, received_us: now_us };
-            let reason = Reason::from(format!("plugin_{}", row.reason));
+            let reason = plugin_failure(row.reason);
             let record = RefusedRow {
                 position: row.position,
                 row: row.row.as_deref(),
@@ -249,7 +242,7 @@ impl Owner {
         errors: &RowErrors,
     ) -> Result<(), EngineError> {
         self.stats.made_null(id, errors.made_null);
-        self.refuse(id, about, &EXPRESSION_ERROR.into(), RefusedRow::of(&errors.failed))
+        self.refuse(id, about, EXPRESSION_ERROR, RefusedRow::of(&errors.failed))
     }
 
     /// Hands an epoch's rows to a sink. They count when it commits.

@@ -10,7 +10,7 @@ use super::super::error::EngineError;
 use super::{About, Batch, Owner};
 use crate::config::model::OutputMode;
 use crate::data::{NO_TIME, PartitionRef, Rows};
-use crate::parse::{Reason, RejectContext, RejectedRecord, Rejects};
+use crate::parse::{Reason, RejectedRecord, Rejects};
 use crate::plan::{DEAD_LETTERS, NodeId, Port};
 use crate::sinks::Delivery;
 
@@ -75,7 +75,7 @@ impl Owner {
         &mut self,
         node: NodeId,
         about: About,
-        reason: &Reason,
+        reason: &str,
         rows: impl IntoIterator<Item = RefusedRow<'a>>,
     ) -> Result<(), EngineError> {
         let mut rows = rows.into_iter().peekable();
@@ -83,20 +83,15 @@ impl Owner {
             return Ok(());
         }
         let About { from, received_us } = about;
-        let nobody = || Arc::from("");
-        let context = RejectContext {
-            source: from.map_or_else(nobody, |from| self.wiring.source_name(from.source)),
-            partition: from
-                .and_then(|from| self.partitions.get(&from).cloned())
-                .unwrap_or_else(nobody),
-            node: self.wiring.name(node),
-            plugin_version: self.wiring.plugin_version(node),
-        };
+        let reason: Reason = Arc::from(reason);
+        let named = from.and_then(|from| self.partitions.get(&from).cloned());
+        let partition = named.unwrap_or_else(|| Arc::from(""));
+        let context = self.wiring.reject_context(node, from.map(|from| from.source), partition);
         let mut rejects = Rejects::new(self.dead_letters.is_some());
         for RefusedRow { position, row, detail } in rows {
             let record = row.map(str::as_bytes);
             let record = RejectedRecord { position, received_us, record, detail };
-            rejects.add(&context, reason, record);
+            rejects.add(&context, &reason, record);
         }
         self.reject(node, from, None, rejects)
     }

@@ -181,13 +181,17 @@ impl Builder<'_> {
         }
     }
 
-    /// Tells of a plugin that was loaded and does not do for this node.
-    fn plugin_problem<T>(
+    /// Takes a plugin that was loaded and configured, or tells why it does not do for this node.
+    fn configured<T>(
         &mut self,
         plugin: &PluginRef,
         settings: &Range<usize>,
-        error: &PluginError,
+        result: Result<T, PluginError>,
     ) -> Option<T> {
+        let error = match result {
+            Ok(configured) => return Some(configured),
+            Err(error) => error,
+        };
         let about_settings = matches!(error, PluginError::Config { .. }) && *settings != (0..0);
         let span = if about_settings { settings } else { &plugin.source.span };
         let mut problem = Diagnostic::error(error.to_string()).at(span.clone());

@@ -16,7 +16,6 @@ use crate::config::model::Located;
 use crate::data::timestamp_type;
 use crate::diag::Diagnostic;
 use crate::expr::{self, type_name};
-use crate::plugin::ParserPlugin;
 
 impl Builder<'_> {
     pub(super) fn parser(&mut self, node: &GraphNode, index: usize) -> Option<PlanNode> {
@@ -26,12 +25,8 @@ impl Builder<'_> {
         let NodeKind::Source(source_node) = &source.kind else { return None };
         let (source_id, max_ahead_us) = (source_node.id, source_node.config.watermark.max_ahead_us);
         let version = self.load(&config.plugin)?;
-        let plugin: Arc<ParserPlugin> = match version.parser(&config.config.value.to_string()) {
-            Ok(plugin) => plugin,
-            Err(error) => {
-                return self.plugin_problem(&config.plugin, &config.config.span, &error);
-            }
-        };
+        let plugin = version.parser(&config.config.value.to_string());
+        let plugin = self.configured(&config.plugin, &config.config.span, plugin)?;
         let schema = Arc::clone(plugin.schema());
         let event_time = match &config.event_time {
             None => {
@@ -95,13 +90,8 @@ impl Builder<'_> {
         let input = self.input(node)?;
         self.refuse_updates(node, &input);
         let version = self.load(&config.plugin)?;
-        let settings = config.config.value.to_string();
-        let plugin = match version.transform(&settings, &input.schema) {
-            Ok(plugin) => plugin,
-            Err(error) => {
-                return self.plugin_problem(&config.plugin, &config.config.span, &error);
-            }
-        };
+        let plugin = version.transform(&config.config.value.to_string(), &input.schema);
+        let plugin = self.configured(&config.plugin, &config.config.span, plugin)?;
         Some(PlanNode {
             name: node.name.clone(),
             schema: Arc::clone(plugin.schema()),

@@ -10,7 +10,6 @@ use super::super::nodes::{Emits, NodeKind, Place, PlanNode, RuleBody, RuleNode};
 use super::{Builder, BuiltRule};
 use crate::config::model::{self, Located, PluginRef};
 use crate::diag::Diagnostic;
-use crate::plugin::RulePlugin;
 use crate::rules::{
     AlertSettings, KeyedRule, KeyedSettings, MessageTemplate, RuleError, RulePlan, TemplateError,
     WhenRule,
@@ -85,10 +84,8 @@ impl Builder<'_> {
         schema: &SchemaRef,
     ) -> Option<BuiltRule> {
         let version = self.load(reference)?;
-        let plugin: Arc<RulePlugin> = match version.rule(&settings.value.to_string(), schema) {
-            Ok(plugin) => plugin,
-            Err(error) => return self.plugin_problem(reference, &settings.span, &error),
-        };
+        let plugin = version.rule(&settings.value.to_string(), schema);
+        let plugin = self.configured(reference, &settings.span, plugin)?;
         let id = version.id();
         let label = format!("{} {}", id.name, id.version);
         let settings = KeyedSettings {
