@@ -145,7 +145,7 @@ fn open_sources(plan: &Plan) -> Result<NamedSources, OpenError> {
         let node = plan.node(*id);
         let NodeKind::Source(source) = &node.kind else { continue };
         // The configuration has made every path relative to the pipeline file's folder.
-        let source = sources::open(&source.config.kind, source.id, Path::new(""))
+        let source = sources::open(&source.config.kind, source.id, Path::new(""), None)
             .map_err(|source| OpenError::Source { node: node.name.clone(), source })?;
         opened.push((node.name.clone(), source));
     }

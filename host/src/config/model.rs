@@ -29,6 +29,8 @@ pub struct Pipeline {
     pub plugin_dirs: Vec<PathBuf>,
     /// Where poison records and rejects are written, besides being counted.
     pub dead_letters: Option<DeadLetters>,
+    /// Where state is kept; none: nothing is.
+    pub state: Option<State>,
     /// Where records come from. At least one.
     pub sources: Vec<Node<Source>>,
     /// Records to rows.
@@ -88,6 +90,30 @@ impl Default for Engine {
             shutdown_timeout_us: 10_000_000,
         }
     }
+}
+
+/// Checkpoints: where, when, how many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Where they are.
+    pub store: Located<StateStore>,
+    /// How many are kept besides the one that counts. At least 1.
+    pub keep: usize,
+    /// Most memory of all state; none: no limit.
+    pub max_bytes: Option<u64>,
+    /// Time between two commits.
+    pub commit_interval_us: i64,
+    /// Outputs waiting for a commit, in bytes, before it comes early.
+    pub commit_bytes: usize,
+}
+
+/// Where checkpoints are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateStore {
+    /// A local folder.
+    Folder(PathBuf),
+    /// An object store.
+    Url(String),
 }
 
 /// Where rejected records are written.

@@ -21,6 +21,8 @@ pub struct Plan {
     pub engine: model::Engine,
     /// Where dead letters go besides being counted.
     pub dead_letters: Option<model::DeadLetters>,
+    /// Where state is kept; none: nothing is.
+    pub state: Option<model::State>,
     /// Every node after its inputs.
     pub nodes: Vec<PlanNode>,
     /// The nodes that are sources, by `SourceId`.

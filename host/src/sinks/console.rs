@@ -125,7 +125,7 @@ impl Sink for ConsoleSink {
         let pending = std::mem::take(&mut self.pending);
         self.committed.rows += pending.rows;
         self.committed.bytes += pending.bytes;
-        Ok(CommitInfo { rows: pending.rows, bytes: pending.bytes, state: None })
+        Ok(CommitInfo { rows: pending.rows, bytes: pending.bytes, ..CommitInfo::default() })
     }
 
     fn abort(&mut self) -> Result<(), SinkError> {
@@ -352,7 +352,7 @@ error_rate · epoch 12 · watermark 2025-09-12T12:00:00Z · update · revision 2
 ";
         assert_eq!(screen.text(), expected);
         let bytes = u64::try_from(expected.len()).unwrap();
-        assert_eq!(info, CommitInfo { rows: 4, bytes, state: None });
+        assert_eq!((info.rows, info.bytes, info.state), (4, bytes, None));
         let summary = sink.close(0).unwrap();
         assert_eq!(summary, SinkSummary { rows: 4, bytes, files: 0, checksum: None });
     }

@@ -64,7 +64,7 @@ impl Sink for DiscardSink {
         let pending = std::mem::take(&mut self.pending);
         self.committed.rows += pending.rows;
         self.committed.checksum = self.committed.checksum.wrapping_add(pending.checksum);
-        Ok(CommitInfo { rows: pending.rows, bytes: 0, state: None })
+        Ok(CommitInfo { rows: pending.rows, ..CommitInfo::default() })
     }
 
     fn abort(&mut self) -> Result<(), SinkError> {

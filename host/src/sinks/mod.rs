@@ -35,6 +35,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::config::model::OutputMode;
+use crate::kafka::Outgoing;
 
 /// One of a sink's inputs: the node and the schema of its rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +64,12 @@ pub struct Delivery<'a> {
     pub mode: OutputMode,
 }
 
-/// What a commit made visible.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Work that must be done before a commit may be recorded, on the committing thread: forcing bytes
+/// to the disk, waiting for a broker.
+pub type BeforeRecord = Box<dyn FnOnce() -> Result<(), SinkError> + Send>;
+
+/// What a commit covers.
+#[derive(Default)]
 pub struct CommitInfo {
     /// Rows of this commit.
     pub rows: u64,
@@ -72,6 +77,10 @@ pub struct CommitInfo {
     pub bytes: u64,
     /// What a restart must know. None for sinks that cannot take anything back.
     pub state: Option<FileState>,
+    /// What must be done before the commit may be recorded.
+    pub before: Option<BeforeRecord>,
+    /// Records that the commit's transaction makes visible.
+    pub outgoing: Option<Outgoing>,
 }
 
 /// What a sink did in the whole run. Only committed rows count.

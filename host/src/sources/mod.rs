@@ -25,6 +25,7 @@ mod generator;
 mod glob;
 mod lanes;
 mod rate;
+mod resume;
 mod stdin;
 mod writer;
 
@@ -36,6 +37,7 @@ pub use error::SourceError;
 pub use file::FileSource;
 pub use generator::GeneratorSource;
 pub use rate::RateSource;
+pub use resume::{PartitionState, SourceState};
 pub use stdin::StdinSource;
 
 /// The part of [`Oversized::prefix`] that is kept of a record.
@@ -81,6 +83,12 @@ pub trait Source: Send {
     /// # Errors
     /// When the partition does not exist or can no longer be read from there.
     fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError>;
+
+    /// Returns what a restart must know besides names and positions of the partitions, for
+    /// [`SourceState::detail`]. It may be newer than the positions it is kept with.
+    fn detail(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
 
     /// Returns how far the source is, for people.
     fn progress(&self) -> Progress;
@@ -207,18 +215,29 @@ pub enum ProgressUnit {
 
 /// Opens a source of a pipeline file. Relative paths are relative to `folder`.
 ///
+/// With `resume` its partitions are those of the checkpoint, under the same numbers and at their
+/// positions; others that are there now join behind them.
+///
 /// # Errors
-/// When what the source should read is missing, unreadable or of the wrong kind.
+/// When what the source should read is missing, unreadable or of the wrong kind, or no longer
+/// holds what stood at a position.
 pub fn open(
     kind: &SourceKind,
     id: SourceId,
     folder: &Path,
+    resume: Option<&SourceState>,
 ) -> Result<Box<dyn Source>, SourceError> {
-    Ok(match kind {
+    let mut source: Box<dyn Source> = match kind {
         SourceKind::File(config) => Box::new(FileSource::open(config, id, folder)?),
         SourceKind::Directory(config) => Box::new(DirectorySource::open(config, id, folder)?),
         SourceKind::Stdin => Box::new(StdinSource::stdin(id)),
         SourceKind::Rate(config) => Box::new(RateSource::new(config, id)),
         SourceKind::Generator(config) => Box::new(GeneratorSource::new(config, id)?),
-    })
+    };
+    if let Some(state) = resume {
+        for (number, partition) in (0u32..).zip(&state.partitions) {
+            source.seek(Partition(number), partition.position)?;
+        }
+    }
+    Ok(source)
 }

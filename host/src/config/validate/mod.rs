@@ -7,6 +7,7 @@
 mod keys;
 mod nodes;
 mod sources;
+mod state;
 mod tests;
 mod windows;
 
@@ -59,6 +60,7 @@ pub(super) fn validate(
     let engine = cx.engine(typed.engine);
     let plugin_dirs = cx.plugin_dirs(typed.plugins);
     let dead_letters = cx.dead_letters(typed.dead_letters);
+    let state = cx.state(typed.state, typed.commit);
     let tests = cx.tests(typed.tests, &names);
     let sources =
         nodes("sources", typed.sources, &mut cx, |cx, node, owner| cx.source(node, owner));
@@ -77,6 +79,7 @@ pub(super) fn validate(
         engine: engine?,
         plugin_dirs: plugin_dirs?,
         dead_letters: dead_letters?,
+        state: state?,
         sources: sources?,
         parsers: parsers?,
         transforms: transforms?,

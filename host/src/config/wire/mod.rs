@@ -35,6 +35,10 @@ pub(super) struct Pipeline {
     pub plugins: Key<Plugins>,
     /// Where rejected records are written, besides being counted. Without it they are only counted.
     pub dead_letters: Key<DeadLetters>,
+    /// Where state is kept, so that a restart goes on where the last run was. Without it nothing is kept: every run begins anew.
+    pub state: Key<State>,
+    /// When results become visible and state is kept. Needs `[state]`.
+    pub commit: Key<Commit>,
     /// Where records come from.
     pub sources: Key<Entries<Source>>,
     /// Plugins that turn records into rows.
@@ -109,4 +113,42 @@ pub(super) struct DeadLetters {
     /// `path = "out/dead-letters.jsonl"`
     #[schemars(required)]
     pub path: Key<String>,
+}
+
+/// Where checkpoints are kept, how many, and how much memory state may take.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    /// A local folder for this pipeline alone. Relative to the pipeline file. Either this or `url`.
+    ///
+    /// `path = "state/log-analysis"`
+    pub path: Key<String>,
+    /// An object store: S3, Google Cloud Storage or Azure, with its usual environment variables for region, endpoint and credentials. Either this or `path`.
+    ///
+    /// `url = "s3://bucket/log-analysis"`
+    pub url: Key<String>,
+    /// How many checkpoints are kept besides the one that counts.
+    ///
+    /// `keep = 10`
+    #[schemars(range(min = 1, max = 10000), extend("default" = 3))]
+    pub keep: Key<i64>,
+    /// The most memory that state may take. The pipeline stops with a clear error instead of being killed. Default: no limit.
+    ///
+    /// `max_bytes = "2 GiB"`
+    pub max_bytes: Key<Size>,
+}
+
+/// When outputs become visible: together with the input positions and the state of the same moment.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Commit {
+    /// The time between two commits. Default: 1 second with `[state] path`, 10 seconds with `url`.
+    ///
+    /// `interval = "100ms"`
+    pub interval: Key<Duration>,
+    /// Outputs that wait for a commit. With more than this it comes early.
+    ///
+    /// `max_bytes = "16 MiB"`
+    #[schemars(extend("default" = "64 MiB"))]
+    pub max_bytes: Key<Size>,
 }

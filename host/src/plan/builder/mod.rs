@@ -68,6 +68,7 @@ pub fn build(
         name: pipeline.name.clone(),
         engine: pipeline.engine.clone(),
         dead_letters: pipeline.dead_letters.clone(),
+        state: pipeline.state.clone(),
         nodes,
         sources: sources.into_iter().map(|(_, node)| node).collect(),
     };

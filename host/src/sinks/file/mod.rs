@@ -157,7 +157,7 @@ impl Sink for FileSink {
         let rows = std::mem::take(&mut self.pending_rows);
         self.total.rows += rows;
         self.total.bytes += bytes;
-        Ok(CommitInfo { rows, bytes, state: Some(state) })
+        Ok(CommitInfo { rows, bytes, state: Some(state), ..CommitInfo::default() })
     }
 
     fn committed(&mut self) -> Result<(), SinkError> {
