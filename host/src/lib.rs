@@ -31,6 +31,7 @@ pub mod diag;
 pub mod encode;
 pub mod engine;
 pub mod expr;
+pub mod faults;
 pub mod generate;
 pub mod hash;
 pub mod kafka;

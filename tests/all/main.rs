@@ -9,6 +9,7 @@
 //! | `siblings` | the reference queries on generated data, judged by a plain model (`model`, `made`) |
 //! | `matrix` | every window kind: workers, partitions, epoch cuts, against a plain model |
 //! | `replay` | recorded epochs run again give the same bytes |
+//! | `checkpoints` | from files to files: killed at every step, fenced, damaged, started again |
 //! | `outputs` | revisions, update and complete mode, triggers, folders, the generator as a source |
 //! | `pipelines` | the shipped pipeline files and their own tests |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
@@ -24,6 +25,7 @@
 
 mod access_log;
 mod anomalies;
+mod checkpoints;
 mod hostile;
 mod log_analytics;
 mod made;

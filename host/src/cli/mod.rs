@@ -1,6 +1,7 @@
 //! The command line: what is typed, and what it means. Errors become words and exit codes here.
 
 mod check;
+mod checkpoints;
 mod exit;
 mod generate;
 mod load;
@@ -8,6 +9,7 @@ mod plugin;
 mod plugins;
 mod progress;
 mod run;
+mod session;
 mod summary;
 mod tell;
 mod test;
@@ -52,6 +54,13 @@ enum Command {
     Schema,
     /// Makes logs and events to try things with.
     Generate(Box<generate::Options>),
+    /// Looks at the checkpoints of a pipeline.
+    #[command(subcommand)]
+    Checkpoints(checkpoints::Command),
+    /// Keeps the checkpoint that counts, whole and for good. The pipeline may be running.
+    Savepoint(PipelineFile),
+    /// Makes a checkpoint count again, when the commit authority has lost which one does.
+    Recover(checkpoints::Recover),
     /// Looks at plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -75,6 +84,7 @@ struct PipelineFile {
 
 /// Runs the command line and returns how the process should end.
 pub fn main() -> Exit {
+    let _faults = crate::faults::set_up();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -93,6 +103,9 @@ pub fn main() -> Exit {
         Command::Test(options) => test::test(&options),
         Command::Schema => check::schema(),
         Command::Generate(options) => generate::generate(&options),
+        Command::Checkpoints(command) => checkpoints::checkpoints(&command),
+        Command::Savepoint(file) => checkpoints::savepoint(&file),
+        Command::Recover(options) => checkpoints::recover(&options),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::CompilePlugin { .. } => Exit::Code(crate::plugin::compile_child_main()),
     }

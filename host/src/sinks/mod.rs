@@ -83,6 +83,19 @@ pub struct CommitInfo {
     pub outgoing: Option<Outgoing>,
 }
 
+impl std::fmt::Debug for CommitInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, bytes, state, before, outgoing } = self;
+        f.debug_struct("CommitInfo")
+            .field("rows", rows)
+            .field("bytes", bytes)
+            .field("state", state)
+            .field("before", &before.is_some())
+            .field("outgoing", &outgoing.as_ref().map(Outgoing::len))
+            .finish()
+    }
+}
+
 /// What a sink did in the whole run. Only committed rows count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkSummary {
@@ -111,6 +124,11 @@ pub trait Sink: Send {
     /// # Errors
     /// When the rows cannot be written. `abort` takes them back.
     fn commit(&mut self, now_us: i64) -> Result<CommitInfo, SinkError>;
+
+    /// Returns how many bytes wait in memory for the next commit.
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
 
     /// Publishes what the last commit covered, once the commit has been recorded.
     ///

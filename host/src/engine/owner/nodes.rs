@@ -181,6 +181,7 @@ impl Owner {
             alerts.push((made, batch.revision));
         }
         when.advance(watermark);
+        self.stats.state(id, when.memory_bytes(), 0);
         self.raise(id, alerts)
     }
 
@@ -203,6 +204,7 @@ impl Owner {
             outputs.push((output.map_err(failed)?, batch.revision));
         }
         outputs.push((keyed.advance(watermark, evaluator.as_mut()).map_err(failed)?, 0));
+        self.stats.state(id, keyed.memory_bytes(), 0);
         let mut alerts = Vec::with_capacity(outputs.len());
         for (RuleOutput { alerts: raised, rows, poison }, revision) in outputs {
             alerts.push((raised, revision));
@@ -255,6 +257,7 @@ impl Owner {
             let pair = self.outputs.get(edge.node.0);
             let batches = pair.and_then(|pair| pair.get(super::slot(edge.port)));
             for batch in batches.into_iter().flatten() {
+                self.wrote = true;
                 let delivery = Delivery {
                     node: &name,
                     batch: &batch.rows.batch,
