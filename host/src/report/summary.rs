@@ -252,7 +252,7 @@ impl RunSummary {
         if !self.state.is_empty() {
             let all = self.state.iter().map(|(_, bytes)| bytes).sum();
             let mut largest: Vec<_> = self.state.iter().collect();
-            largest.sort_by(|a, b| b.1.cmp(&a.1));
+            largest.sort_by_key(|node| std::cmp::Reverse(node.1));
             let shown = largest.iter().take(3);
             let nodes: Vec<String> =
                 shown.map(|(name, bytes)| format!("{name} {}", bytes_text(*bytes))).collect();
