@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod found;
 mod guests;
+mod kafka;
 mod shell;
 mod test;
 
@@ -32,6 +33,9 @@ enum Command {
     Plugins,
     /// Rewrites expected outputs and generated pages; read the difference before committing it.
     Bless,
+    /// A real Apache Kafka on loopback, to try things out with.
+    #[command(subcommand)]
+    Kafka(kafka::Command),
     /// Measures; results go to tests/benches/results.
     Bench(bench::Options),
 }
@@ -43,6 +47,7 @@ fn main() -> Result<()> {
         Command::Ci => test::ci(),
         Command::Plugins => guests::build().map(|_| ()),
         Command::Bless => test::bless(),
+        Command::Kafka(command) => kafka::run(&command),
         Command::Bench(options) => bench::run_bench(&options),
     }
 }
