@@ -143,7 +143,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 pub enum SourceKind {
     /// Topics of a Kafka cluster.
-    Kafka(KafkaSource),
+    Kafka(Box<KafkaSource>),
     /// One or several files, each one partition.
     File(FileSource),
     /// All files of a folder, present and future.
@@ -433,7 +433,7 @@ pub struct Sink {
 #[derive(Clone, Debug)]
 pub enum SinkKind {
     /// Topics of a Kafka cluster.
-    Kafka(KafkaSink),
+    Kafka(Box<KafkaSink>),
     /// The standard output.
     Console(ConsoleSink),
     /// Files.

@@ -153,6 +153,8 @@ pub fn config(connection: &KafkaConnection) -> Result<ClientConfig, KafkaError> 
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &connection.brokers.value);
     config.set("client.id", "millstream");
+    // A producer would create topics by asking for them, where brokers allow it.
+    config.set("allow.auto.create.topics", "false");
     config.set_log_level(RDKafkaLogLevel::Warning);
     let protocol = match (&connection.tls, &connection.sasl) {
         (None, None) => "plaintext",

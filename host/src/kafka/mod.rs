@@ -8,6 +8,9 @@
 //! | `reader` | partitions, offsets, records |
 //! | `topics` | which topics can be written to, and how long a record may be |
 //! | `produce` | records to a producer; at-least-once writing |
+//! | `transactions` | the commit authority: outputs, positions and pointer in one transaction |
+//! | `pointers`, `verdict` | what it decides, without I/O |
+//! | `probe` | looks at a cluster before a pipeline runs |
 //! | `outgoing` | encoded records on their way |
 //!
 //! Promises: no type of rdkafka leaves this room; secrets are in no message; input is read
@@ -17,10 +20,14 @@ mod client;
 mod error;
 mod native;
 mod outgoing;
+mod pointers;
+pub mod probe;
 mod produce;
 mod reader;
 pub mod settings;
 mod topics;
+mod transactions;
+mod verdict;
 
 pub use error::KafkaError;
 pub use native::{Batch, Item, PartitionFault, PartitionQueue};
@@ -28,3 +35,4 @@ pub use outgoing::{Outgoing, OutgoingRecord};
 pub use produce::Writer;
 pub use reader::{Moment, Reader, TopicFilter, TopicPartition};
 pub use topics::{Topic, Topics};
+pub use transactions::{KafkaAuthority, TransactionSettings};

@@ -85,6 +85,19 @@ pub struct CommitInfo {
     pub outgoing: Option<Outgoing>,
 }
 
+impl std::fmt::Debug for CommitInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, bytes, state, before, outgoing } = self;
+        f.debug_struct("CommitInfo")
+            .field("rows", rows)
+            .field("bytes", bytes)
+            .field("state", state)
+            .field("before", &before.is_some())
+            .field("outgoing", &outgoing.as_ref().map(Outgoing::len))
+            .finish()
+    }
+}
+
 /// A row that a sink will never be able to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRow {

@@ -41,7 +41,7 @@ fn config(topics: &[&str]) -> Config {
 }
 
 fn open(config: &Config, resume: Option<&SourceState>) -> Result<Box<dyn Source>, SourceError> {
-    sources::open(&SourceKind::Kafka(config.clone()), SourceId(0), Path::new(""), resume)
+    sources::open(&SourceKind::Kafka(Box::new(config.clone())), SourceId(0), Path::new(""), resume)
 }
 
 fn budget(rows: usize) -> ReadBudget {

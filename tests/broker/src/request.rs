@@ -1,4 +1,5 @@
-//! The two requests that are needed before there is a client: "are you there" and "make a topic".
+//! The few requests that are needed without a client: "are you there", "make a topic", and an offset
+//! with a text that no client would write.
 //!
 //! Kafka's protocol: a length, then API key, version, correlation id and client id, then the body;
 //! integers are big-endian, texts have a 16-bit length.
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 const METADATA: i16 = 3;
 const CREATE_TOPICS: i16 = 19;
+const OFFSET_COMMIT: i16 = 8;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns true when a broker at `address` knows itself to be part of a cluster.
@@ -49,6 +51,39 @@ pub fn create_topic(address: &str, name: &str, partitions: i32) -> Result<()> {
 }
 
 const TOPIC_ALREADY_EXISTS: i16 = 36;
+
+/// Commits an offset for a group without members, with any bytes as its text.
+///
+/// # Errors
+/// When the broker cannot be reached or refuses.
+pub fn commit_offset(
+    address: &str,
+    group: &str,
+    topic: (&str, i32),
+    offset: i64,
+    metadata: &[u8],
+) -> Result<()> {
+    let mut body = Vec::new();
+    text(&mut body, group)?;
+    // No generation, no member, the broker's retention.
+    body.extend((-1i32).to_be_bytes());
+    text(&mut body, "")?;
+    body.extend((-1i64).to_be_bytes());
+    body.extend(1i32.to_be_bytes());
+    text(&mut body, topic.0)?;
+    body.extend(1i32.to_be_bytes());
+    body.extend(topic.1.to_be_bytes());
+    body.extend(offset.to_be_bytes());
+    body.extend(i16::try_from(metadata.len()).context("the text is too long")?.to_be_bytes());
+    body.extend(metadata);
+    let answer = call(address, OFFSET_COMMIT, 2, &body)?;
+    // Correlation id, number of topics, name, number of partitions, partition, error code.
+    let at = 4 + 4 + 2 + topic.0.len() + 4 + 4;
+    match answer.get(at..at + 2) {
+        Some([0, 0]) => Ok(()),
+        code => bail!("cannot commit an offset of `{}`: {code:?}", topic.0),
+    }
+}
 
 fn text(out: &mut Vec<u8>, text: &str) -> Result<()> {
     out.extend(i16::try_from(text.len()).context("the text is too long")?.to_be_bytes());

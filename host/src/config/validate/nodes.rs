@@ -148,7 +148,7 @@ impl Context<'_> {
         let (inputs, kind) = match typed {
             wire::Sink::Kafka(mut typed) => {
                 let inputs = self.inputs(typed.input.take(), typed.inputs.take(), owner);
-                (inputs, SinkKind::Kafka(self.kafka_sink(typed, owner)?))
+                (inputs, SinkKind::Kafka(Box::new(self.kafka_sink(*typed, owner)?)))
             }
             wire::Sink::Console(typed) => {
                 let inputs = self.inputs(typed.input, typed.inputs, owner);

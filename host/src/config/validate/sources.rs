@@ -60,8 +60,8 @@ impl Context<'_> {
             wire::Source::Kafka(mut typed) => {
                 let bounded = typed.end_offset.is_some();
                 let watermark = self.watermark(typed.watermark.take());
-                let kind = self.kafka_source(typed, owner);
-                (kind.map(model::SourceKind::Kafka), watermark, bounded)
+                let kind = self.kafka_source(*typed, owner);
+                (kind.map(|kind| model::SourceKind::Kafka(Box::new(kind))), watermark, bounded)
             }
             wire::Source::File(mut typed) => {
                 let bounded = typed.follow.as_ref().and_then(|field| field.value) != Some(true);

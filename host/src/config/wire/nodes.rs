@@ -339,7 +339,7 @@ pub(in crate::config) enum Order {
 #[schemars(tag = "type")]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Sink {
-    Kafka(KafkaSink),
+    Kafka(Box<KafkaSink>),
     Console(ConsoleSink),
     File(FileSink),
     Discard(DiscardSink),

@@ -10,7 +10,7 @@ use super::{Duration, Field, Json, KafkaSource, Key, Size};
 #[schemars(tag = "type")]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Source {
-    Kafka(KafkaSource),
+    Kafka(Box<KafkaSource>),
     File(FileSource),
     Directory(DirectorySource),
     Stdin(StdinSource),

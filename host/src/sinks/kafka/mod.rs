@@ -41,7 +41,7 @@ enum Way {
     /// With the commit.
     Kept(Outgoing),
     /// At once.
-    AtOnce(Writer),
+    AtOnce(Box<Writer>),
 }
 
 impl KafkaSink {
@@ -62,7 +62,7 @@ impl KafkaSink {
         };
         let way = match config.delivery {
             model::Delivery::ExactlyOnce { .. } => Way::Kept(Outgoing::default()),
-            model::Delivery::AtLeastOnce => Way::AtOnce(writer),
+            model::Delivery::AtLeastOnce => Way::AtOnce(Box::new(writer)),
         };
         Ok(Self {
             encoders: Encoders::new(FileFormat::Jsonl, inputs)?,
@@ -168,6 +168,10 @@ impl Sink for KafkaSink {
 
     fn close(&mut self, _now_us: i64) -> Result<SinkSummary, SinkError> {
         self.pending = SinkSummary::default();
+        if let Way::AtOnce(writer) = &self.way {
+            // What has left must arrive: the last commits were waited for, or it is not known.
+            writer.arrived()()?;
+        }
         Ok(self.committed)
     }
 }
