@@ -98,3 +98,22 @@ pub fn store(action: &str, _name: &str) -> StoreFault {
 pub fn store(_action: &str, _name: &str) -> StoreFault {
     StoreFault::None
 }
+
+/// Returns how wrong a test wants the wall clock to be: `MILLSTREAM_CLOCK_JUMPS` seconds, every
+/// other tenth of a second.
+#[cfg(faults)]
+pub fn clock_jump_us(now_us: i64) -> i64 {
+    static JUMP_S: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    let jump_s = JUMP_S.get_or_init(|| {
+        let asked = std::env::var("MILLSTREAM_CLOCK_JUMPS").ok();
+        asked.and_then(|text| text.parse().ok()).unwrap_or(0)
+    });
+    if now_us.rem_euclid(200_000) < 100_000 { jump_s.saturating_mul(1_000_000) } else { 0 }
+}
+
+/// Never in a release build.
+#[cfg(not(faults))]
+#[inline]
+pub fn clock_jump_us(_now_us: i64) -> i64 {
+    0
+}

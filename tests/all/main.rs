@@ -14,6 +14,7 @@
 //! | `pipelines` | the shipped pipeline files and their own tests |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
 //! | `hostile` | plugins that do everything wrong, in whole pipelines |
+//! | `kafka` | sources, sinks and commits against a real Apache Kafka |
 //! | `ui` | what is said about pipelines that cannot run |
 //! | `third_party` | a plugin written outside this repository |
 
@@ -27,6 +28,7 @@ mod access_log;
 mod anomalies;
 mod checkpoints;
 mod hostile;
+mod kafka;
 mod log_analytics;
 mod made;
 mod matrix;

@@ -69,13 +69,14 @@ fn kept(file: &PipelineFile) -> Result<Kept, Exit> {
         );
         return Err(Exit::Usage);
     };
-    match session::catalog(state) {
-        Ok(catalog) => {
-            let authority = session::authority(&loaded.plan, &catalog);
-            Ok(Kept { loaded, catalog, authority })
-        }
+    let opened = session::catalog(state).map_err(session::OpenError::from).and_then(|catalog| {
+        let authority = session::authority(&loaded.plan, &catalog)?;
+        Ok((catalog, authority))
+    });
+    match opened {
+        Ok((catalog, authority)) => Ok(Kept { loaded, catalog, authority }),
         Err(error) => {
-            tell::error(&tell::with_causes(&error), Some(&error.remedy()));
+            tell::error(&tell::with_causes(&error), error.help().as_deref());
             Err(Exit::Stopped)
         }
     }

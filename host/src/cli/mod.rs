@@ -47,7 +47,7 @@ enum Command {
     /// Runs a pipeline. Bounded input ends by itself; Ctrl-C and SIGTERM end cleanly.
     Run(run::Options),
     /// Shows a pipeline's plan, or everything that is wrong with it.
-    Check(PipelineFile),
+    Check(check::Options),
     /// Runs the tests that a pipeline file carries.
     Test(test::Options),
     /// Prints the JSON Schema of pipeline files, for editors.

@@ -12,7 +12,8 @@ use crate::checkpoint::{
 };
 use crate::config::model::{FileFormat, FileSink, SinkKind, State, Visible};
 use crate::engine::{Engine, EngineError, EngineOptions, Kept};
-use crate::plan::{DEAD_LETTERS, NodeKind, Plan, RuleBody, rejects_schema};
+use crate::kafka::{KafkaAuthority, KafkaError, TransactionSettings};
+use crate::plan::{DEAD_LETTERS, NodeKind, Plan, PlanNode, RuleBody, rejects_schema};
 use crate::sinks::{self, ConsoleOutput, Sink, SinkError, SinkInput};
 use crate::sources::{self, Source, SourceError, SourceState};
 
@@ -41,6 +42,9 @@ pub enum OpenError {
     /// The state store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The commit authority's cluster cannot be used.
+    #[error("the commit authority: {0}")]
+    Kafka(#[from] KafkaError),
     /// State cannot be taken over.
     #[error(transparent)]
     State(#[from] checkpoint::OpenError),
@@ -65,6 +69,7 @@ impl OpenError {
             Self::Sink { source, .. } => Some(source.remedy().to_owned()),
             Self::Engine(error) => error.help(),
             Self::Store(error) => Some(error.remedy()),
+            Self::Kafka(error) => Some(error.help().to_owned()),
             Self::State(error) => error.remedy(),
             Self::Thread { .. } => None,
         }
@@ -94,10 +99,25 @@ pub fn catalog(state: &State) -> Result<Catalog, StoreError> {
     Ok(Catalog::new(Arc::new(Store::open(&state.store.value)?)))
 }
 
-/// Returns who names a pipeline's checkpoints.
-pub fn authority(_plan: &Plan, catalog: &Catalog) -> Box<dyn Authority> {
+/// Returns who names a pipeline's checkpoints: the cluster of its exactly-once Kafka sinks, else
+/// the store.
+///
+/// # Errors
+/// When the settings of the cluster cannot be used.
+pub fn authority(plan: &Plan, catalog: &Catalog) -> Result<Box<dyn Authority>, KafkaError> {
+    let (mut sources, mut sinks) = (Vec::new(), Vec::new());
+    for node in &plan.nodes {
+        match &node.kind {
+            NodeKind::Source(source) => sources.extend(source.config.kind.kafka()),
+            NodeKind::Sink(sink) => sinks.extend(sink.config.kafka()),
+            _ => {}
+        }
+    }
+    if let Some(settings) = TransactionSettings::of(sources.into_iter(), sinks.into_iter())? {
+        return Ok(Box::new(KafkaAuthority::new(settings)?));
+    }
     let owner = checkpoint::random_id();
-    Box::new(StoreAuthority::new(Arc::clone(catalog.store()), owner))
+    Ok(Box::new(StoreAuthority::new(Arc::clone(catalog.store()), owner)))
 }
 
 /// Returns where the Kafka partitions among these sources go on.
@@ -106,8 +126,15 @@ pub fn positions(plan: &Plan, sources: &BTreeMap<String, SourceState>) -> Commit
 }
 
 /// Returns the Kafka sources with their brokers.
-fn kafka_sources(_plan: &Plan) -> BTreeMap<String, String> {
-    BTreeMap::new()
+fn kafka_sources(plan: &Plan) -> BTreeMap<String, String> {
+    let of = |node: &PlanNode| match &node.kind {
+        NodeKind::Source(source) => {
+            let kafka = source.config.kind.kafka()?;
+            Some((node.name.clone(), kafka.connection.brokers.value.clone()))
+        }
+        _ => None,
+    };
+    plan.nodes.iter().filter_map(of).collect()
 }
 
 /// Opens a pipeline. What sinks show goes past `bar`.
@@ -119,7 +146,7 @@ pub fn open(plan: &Arc<Plan>, start: &Start, bar: &ProgressBar) -> Result<Engine
         return Ok(Engine::new(Arc::clone(plan), options(plan, None, bar)?)?);
     };
     let catalog = catalog(state)?;
-    let mut authority = authority(plan, &catalog);
+    let mut authority = authority(plan, &catalog)?;
     let opened = checkpoint::open(&catalog, authority.as_mut(), plan, start)?;
     if let Some(manifest) = &opened.manifest {
         let (id, commit) = (&manifest.id, manifest.commit);
@@ -156,7 +183,7 @@ fn options(
 
 /// Returns the plugins in use.
 fn plugins(plan: &Plan) -> Vec<PluginNote> {
-    let of = |node: &crate::plan::PlanNode| {
+    let of = |node: &PlanNode| {
         let id = match &node.kind {
             NodeKind::Parser(parser) => parser.plugin.version().id(),
             NodeKind::Transform(transform) => transform.plugin.version().id(),

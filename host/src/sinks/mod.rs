@@ -20,6 +20,7 @@ mod console;
 mod discard;
 mod error;
 mod file;
+mod kafka;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use console::ConsoleSink;
 pub use discard::DiscardSink;
 pub use error::{SinkError, Who};
 pub use file::{Durability, FileSink, FileState, PartState};
+pub use kafka::KafkaSink;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -96,6 +98,24 @@ impl std::fmt::Debug for CommitInfo {
     }
 }
 
+/// A row that a sink will never be able to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// The row, as JSON.
+    pub row: Vec<u8>,
+    /// Why, as a code: `record_too_large`, `unknown_topic`.
+    pub reason: &'static str,
+    /// Why, in words.
+    pub detail: String,
+}
+
+impl RefusedRow {
+    /// Returns a refused row.
+    pub fn new(row: &[u8], reason: &'static str, detail: String) -> Self {
+        Self { row: row.to_vec(), reason, detail }
+    }
+}
+
 /// What a sink did in the whole run. Only committed rows count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkSummary {
@@ -118,6 +138,12 @@ pub trait Sink: Send {
     /// # Errors
     /// When the rows cannot be encoded, or the buffer had to be written out and could not.
     fn write(&mut self, input: &Delivery<'_>) -> Result<(), SinkError>;
+
+    /// Takes the rows of the last `write` that will never be accepted, such as one that is longer
+    /// than a broker allows. They are not part of the commit; asked for after each `write`.
+    fn take_refused(&mut self) -> Vec<RefusedRow> {
+        Vec::new()
+    }
 
     /// Ends a commit. `now_us` is for rolling by time.
     ///

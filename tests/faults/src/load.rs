@@ -95,7 +95,8 @@ fn poison_text(row: &Row, random: &mut Random) -> String {
     match random.below(4) {
         0 => whole.get(..whole.len() / 2).unwrap_or_default().to_owned(),
         1 => String::new(),
-        2 => json!({ "ts": "not a time", "key": row.key, "seq": row.seq, "v": row.value }).to_string(),
+        2 => json!({ "ts": "not a time", "key": row.key, "seq": row.seq, "v": row.value })
+            .to_string(),
         _ => json!({ "key": row.key, "seq": row.seq, "v": "nine" }).to_string(),
     }
 }

@@ -344,7 +344,7 @@ impl Owner {
                 NodeKind::Stream(_) => self.stream(id, end.now_us)?,
                 NodeKind::Window(_) => self.window(id, watermark, end.now_us)?,
                 NodeKind::Rule(_) => self.rule(id, watermark, end.now_us)?,
-                NodeKind::Sink(_) => self.write(id, watermark)?,
+                NodeKind::Sink(_) => self.write(id, watermark, end.now_us)?,
             }
             heard.push(watermark);
         }

@@ -248,9 +248,15 @@ impl Owner {
     }
 
     /// Hands an epoch's rows to a sink. They count when it commits.
-    pub(super) fn write(&mut self, id: NodeId, watermark: i64) -> Result<(), EngineError> {
+    pub(super) fn write(
+        &mut self,
+        id: NodeId,
+        watermark: i64,
+        now_us: i64,
+    ) -> Result<(), EngineError> {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(id);
+        let mut refused = Vec::new();
         let Some(State::Sink(sink)) = self.states.get_mut(id.0) else { return Ok(()) };
         for edge in &node.inputs {
             let name = format!("{}{}", plan.node(edge.node).name, edge.port.suffix());
@@ -268,7 +274,14 @@ impl Owner {
                 };
                 sink.write(&delivery)
                     .map_err(|source| EngineError::Sink { node: node.name.clone(), source })?;
+                refused.append(&mut sink.take_refused());
             }
+        }
+        for row in refused {
+            let json = String::from_utf8_lossy(&row.row);
+            let about = About { from: None, received_us: now_us };
+            let record = RefusedRow { position: 0, row: Some(&json), detail: Some(&row.detail) };
+            self.refuse(id, about, row.reason, [record])?;
         }
         Ok(())
     }
