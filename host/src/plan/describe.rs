@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use arrow::datatypes::Schema;
 
 use super::graph::Port;
+use super::guarantee::guarantees;
 use super::nodes::{Named, NodeKind, Plan, PlanNode, RuleBody, RuleNode, SourceNode, WindowNode};
 use crate::config::model::{
     KafkaSink, KafkaSource, KafkaTopic, KafkaTopics, OutputMode, RowOrder, SinkKind, SourceKind,
@@ -51,6 +52,10 @@ pub fn describe(plan: &Plan) -> String {
         if let Some(schema) = &node.secondary {
             let _ = writeln!(out, "  gives    {}{}: {}", node.name, port.suffix(), columns(schema));
         }
+    }
+    let _ = writeln!(out, "\ncommits and delivery");
+    for line in guarantees(plan) {
+        let _ = writeln!(out, "  {line}");
     }
     out
 }
