@@ -78,7 +78,8 @@ fn engine(plan: &Arc<Plan>) -> Engine {
     for id in &plan.sources {
         let node = plan.node(*id);
         let NodeKind::Source(source) = &node.kind else { continue };
-        let opened = sources::open(&source.config.kind, source.id, Path::new("")).expect("source");
+        let opened =
+            sources::open(&source.config.kind, source.id, Path::new(""), None).expect("source");
         options.sources.push((node.name.clone(), opened));
     }
     Engine::new(Arc::clone(plan), options).expect("engine")

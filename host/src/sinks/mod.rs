@@ -83,6 +83,15 @@ pub struct CommitInfo {
     pub outgoing: Option<Outgoing>,
 }
 
+impl std::fmt::Debug for CommitInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, bytes, state, .. } = self;
+        let mut shown = f.debug_struct("CommitInfo");
+        shown.field("rows", rows).field("bytes", bytes).field("state", state);
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// What a sink did in the whole run. Only committed rows count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkSummary {
