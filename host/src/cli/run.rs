@@ -18,7 +18,7 @@ use crate::config::model::{FileFormat, FileSink, SinkKind, Visible};
 use crate::config::units::format_duration_us;
 use crate::engine::{Engine, EngineError, EngineOptions, Machine};
 use crate::plan::{DEAD_LETTERS, NodeKind, Plan, rejects_schema};
-use crate::sinks::{self, ConsoleOutput, Sink, SinkError, SinkInput};
+use crate::sinks::{self, ConsoleOutput, Durability, Sink, SinkError, SinkInput};
 use crate::sources::{self, Source, SourceError};
 
 /// The signals that ask the run to end.
@@ -157,7 +157,7 @@ fn open_sinks(plan: &Plan, bar: &ProgressBar) -> Result<Vec<Option<Box<dyn Sink>
     for node in &plan.nodes {
         opened.push(match &node.kind {
             NodeKind::Sink(sink) => Some(
-                sinks::build(&sink.config, &sink.inputs, || console(bar), None)
+                sinks::build(&sink.config, &sink.inputs, || console(bar), None, Durability::AtRoll)
                     .map_err(|source| OpenError::Sink { node: node.name.clone(), source })?,
             ),
             _ => None,
@@ -176,7 +176,7 @@ fn open_dead_letters(plan: &Plan, bar: &ProgressBar) -> Result<Option<Box<dyn Si
         roll_bytes: u64::MAX,
     });
     let inputs = [SinkInput { node: DEAD_LETTERS.to_owned(), schema: rejects_schema() }];
-    let sink = sinks::build(&kind, &inputs, || console(bar), None);
+    let sink = sinks::build(&kind, &inputs, || console(bar), None, Durability::AtRoll);
     sink.map(Some).map_err(|source| OpenError::Sink { node: DEAD_LETTERS.to_owned(), source })
 }
 

@@ -25,7 +25,7 @@ impl std::fmt::Debug for ConsoleOutput {
 ///
 /// `committed` is the state of the last recorded commit: files are brought back to it. Without
 /// one, a file sink starts behind whatever is there. Relative paths are taken as they are.
-/// `console` is asked for only by console sinks.
+/// `console` is asked for only by console sinks. `durability` is how safe a recorded commit must be.
 ///
 /// # Errors
 /// When the files cannot be opened or are not what `committed` says.
@@ -34,8 +34,8 @@ pub fn build(
     inputs: &[SinkInput],
     console: impl FnOnce() -> ConsoleOutput,
     committed: Option<&FileState>,
+    durability: Durability,
 ) -> Result<Box<dyn Sink>, SinkError> {
-    let durability = Durability::AtRoll;
     Ok(match kind {
         SinkKind::Console(config) => Box::new(ConsoleSink::new(config, inputs, console())?),
         SinkKind::Discard => Box::new(DiscardSink::new()),
