@@ -15,6 +15,7 @@ use millstream::diag::Diagnostic;
 use millstream::engine::{Engine, EngineOptions, EpochFacts, Outcome, Outside};
 use millstream::plan::{self, NodeKind, Plan, Plugins};
 use millstream::plugin::{CompileCommand, PluginRuntime, PluginVersion, RuntimeOptions};
+use millstream::sinks::Durability;
 use millstream::{config, sinks, sources};
 use serde_json::Value;
 
@@ -71,7 +72,10 @@ fn engine(plan: &Arc<Plan>) -> Engine {
         options.sinks.push(match &node.kind {
             NodeKind::Sink(sink) => {
                 let console = || unreachable!("only files");
-                Some(sinks::build(&sink.config, &sink.inputs, console, None).expect("sink"))
+                Some(
+                    sinks::build(&sink.config, &sink.inputs, console, None, Durability::AtRoll)
+                        .expect("sink"),
+                )
             }
             _ => None,
         });

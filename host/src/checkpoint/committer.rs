@@ -349,7 +349,9 @@ fn unless_mutant(
     now_us: i64,
 ) -> Result<Committed, CommitError> {
     match result {
-        Err(CommitError::Authority(AuthorityError::Aborted { .. })) if faults::mutant("rollback") => {
+        Err(CommitError::Authority(AuthorityError::Aborted { .. }))
+            if faults::mutant("rollback") =>
+        {
             Ok(Committed {
                 id: random_id(),
                 number: 0,

@@ -14,7 +14,7 @@ use crate::config::model::{FileFormat, FileSink, SinkKind, State, Visible};
 use crate::engine::{Engine, EngineError, EngineOptions, Kept};
 use crate::kafka::{KafkaAuthority, KafkaError, TransactionSettings};
 use crate::plan::{DEAD_LETTERS, NodeKind, Plan, PlanNode, RuleBody, rejects_schema};
-use crate::sinks::{self, ConsoleOutput, Sink, SinkError, SinkInput};
+use crate::sinks::{self, ConsoleOutput, Durability, Sink, SinkError, SinkInput};
 use crate::sources::{self, Source, SourceError, SourceState};
 
 /// Why a pipeline cannot start.
@@ -230,7 +230,13 @@ fn open_sinks(
         opened.push(match &node.kind {
             NodeKind::Sink(sink) => {
                 let state = from.and_then(|from| from.sinks.get(&node.name));
-                let built = sinks::build(&sink.config, &sink.inputs, || console(bar), state);
+                let built = sinks::build(
+                    &sink.config,
+                    &sink.inputs,
+                    || console(bar),
+                    state,
+                    durability(plan),
+                );
                 Some(built.map_err(|source| OpenError::Sink { node: node.name.clone(), source })?)
             }
             _ => None,
@@ -254,8 +260,13 @@ fn open_dead_letters(
     });
     let inputs = [SinkInput { node: DEAD_LETTERS.to_owned(), schema: rejects_schema() }];
     let state = from.and_then(|from| from.sinks.get(DEAD_LETTERS));
-    let sink = sinks::build(&kind, &inputs, || console(bar), state);
+    let sink = sinks::build(&kind, &inputs, || console(bar), state, durability(plan));
     sink.map(Some).map_err(|source| OpenError::Sink { node: DEAD_LETTERS.to_owned(), source })
+}
+
+/// What a checkpoint says is in files must be there after a crash of the machine too.
+fn durability(plan: &Plan) -> Durability {
+    if plan.state.is_some() { Durability::EachCommit } else { Durability::AtRoll }
 }
 
 fn console(bar: &ProgressBar) -> ConsoleOutput {

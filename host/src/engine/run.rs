@@ -197,7 +197,8 @@ impl Engine {
             self.look_at_commit()?;
             let busy = self.flow.chunks() > 0;
             if let Some(outcome) = outcome.filter(|_| !busy) {
-                self.last_commit(outside.now_us())?;
+                self.owner.finish();
+                self.finish_commits(outside.now_us(), true)?;
                 return Ok(outcome);
             }
             let room = self.flow.chunks() < self.pool.limit() && self.flow.cuts() < EPOCHS_AHEAD;
@@ -387,7 +388,7 @@ impl Engine {
     fn first_commit(&mut self, now_us: i64) -> Result<(), EngineError> {
         let Some(commits) = &mut self.commits else { return Ok(()) };
         commits.start(now_us, self.input.places());
-        self.last_commit(now_us)
+        self.finish_commits(now_us, false)
     }
 
     fn look_at_commit(&mut self) -> Result<(), EngineError> {
@@ -395,15 +396,17 @@ impl Engine {
         if commits.poll()? { self.owner.publish() } else { Ok(()) }
     }
 
-    /// Commits what is left, at the end of a run.
-    fn last_commit(&mut self, now_us: i64) -> Result<(), EngineError> {
+    /// Commits what is not committed and waits for it. The last commit of a run covers also what
+    /// sinks hold back.
+    fn finish_commits(&mut self, now_us: i64, mut last: bool) -> Result<(), EngineError> {
         loop {
             let Some(commits) = &mut self.commits else { return Ok(()) };
             if commits.under_way() {
                 if commits.wait()? {
                     self.owner.publish()?;
                 }
-            } else if commits.changed() {
+            } else if commits.changed() || std::mem::take(&mut last) {
+                last = false;
                 self.begin_commit(now_us)?;
             } else {
                 return Ok(());

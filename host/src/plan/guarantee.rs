@@ -85,7 +85,9 @@ fn delivery(kept: bool, source: &SourceKind, sink: &SinkKind) -> &'static str {
                  see rows before that, and a second instance is not kept out of the file"
             }
         },
-        SinkKind::Console(_) => "at least once: what was shown since the last commit is shown again",
+        SinkKind::Console(_) => {
+            "at least once: what was shown since the last commit is shown again"
+        }
         SinkKind::Discard => "nothing: rows are counted and dropped",
     }
 }

@@ -26,7 +26,7 @@ impl std::fmt::Debug for ConsoleOutput {
 ///
 /// `committed` is the state of the last recorded commit: files are brought back to it. Without
 /// one, a file sink starts behind whatever is there. Relative paths are taken as they are.
-/// `console` is asked for only by console sinks.
+/// `console` is asked for only by console sinks. `durability` is how safe a recorded commit must be.
 ///
 /// # Errors
 /// When the files cannot be opened or are not what `committed` says; when a cluster or topic cannot
@@ -36,8 +36,8 @@ pub fn build(
     inputs: &[SinkInput],
     console: impl FnOnce() -> ConsoleOutput,
     committed: Option<&FileState>,
+    durability: Durability,
 ) -> Result<Box<dyn Sink>, SinkError> {
-    let durability = Durability::AtRoll;
     Ok(match kind {
         SinkKind::Kafka(config) => Box::new(KafkaSink::open(config, inputs)?),
         SinkKind::Console(config) => Box::new(ConsoleSink::new(config, inputs, console())?),

@@ -149,7 +149,8 @@ pub fn promise(kind: &SinkKind) -> &'static str {
         SinkKind::File(file) => match file.visible {
             Visible::Roll => "exactly once: a part is published when it is full and committed",
             Visible::Commit => {
-                "exactly once after a restart: the file is cut back to its last commit"
+                "exactly once after a restart: the file is cut back to its last commit; another \
+                 process that still writes to it is noticed, but not kept out"
             }
         },
     }

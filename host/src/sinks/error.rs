@@ -46,6 +46,25 @@ pub enum SinkError {
         /// Bytes there are.
         found: u64,
     },
+    /// A file that this run writes is written by someone else too.
+    #[error(
+        "someone else writes to {}: it has {found} bytes, and was left with {expected}",
+        path.display()
+    )]
+    AnotherWriter {
+        /// The file.
+        path: PathBuf,
+        /// Bytes this run left it with.
+        expected: u64,
+        /// Bytes there are.
+        found: u64,
+    },
+    /// A file that this run writes is no longer at its path.
+    #[error("{} is no longer the file that was opened there", path.display())]
+    Moved {
+        /// The file.
+        path: PathBuf,
+    },
     /// A published part is not what the checkpoint says, or the checkpoint does not know it.
     #[error("{} was not published from this checkpoint", path.display())]
     ForeignPart {
@@ -113,9 +132,12 @@ impl SinkError {
     /// Returns who must act.
     pub fn who(&self) -> Who {
         match self {
-            Self::Io { .. } | Self::Kafka(_) | Self::Shorter { .. } | Self::ForeignPart { .. } => {
-                Who::Operator
-            }
+            Self::Io { .. }
+            | Self::Kafka(_)
+            | Self::Shorter { .. }
+            | Self::AnotherWriter { .. }
+            | Self::Moved { .. }
+            | Self::ForeignPart { .. } => Who::Operator,
             Self::Encode(EncodeError::Columns { .. }) => Who::Us,
             Self::Encode(_) | Self::OtherLayout { .. } => Who::User,
             Self::Closed { .. } => Who::Nobody,
@@ -137,6 +159,14 @@ impl SinkError {
             }
             Self::Shorter { .. } => {
                 "restore the file, or start from an earlier checkpoint; committed rows are missing"
+            }
+            Self::AnotherWriter { .. } => {
+                "stop the other process, for example an older instance of this pipeline, and \
+                 start again; parts (`visible = \"roll\"`) keep instances apart"
+            }
+            Self::Moved { .. } => {
+                "rotate or remove the file only while the pipeline is stopped; parts \
+                 (`visible = \"roll\"`) need no rotation"
             }
             Self::ForeignPart { .. } => {
                 "move the parts that another run made out of the folder, or choose another `path`"

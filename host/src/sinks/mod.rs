@@ -156,9 +156,14 @@ pub trait Sink: Send {
         0
     }
 
-    /// Publishes what the last commit covered, once the commit has been recorded.
+    /// Says that the next commit is the last one: it covers whatever is held back, so that
+    /// `committed` publishes all.
+    fn finish(&mut self) {}
+
+    /// Publishes what a commit covered, once it has been recorded: the oldest of those for which
+    /// this was not called yet. Others may have been begun since, and are not touched.
     ///
-    /// May be left out: the next commit or `close` makes up for it.
+    /// Called once for each recorded commit, in order.
     ///
     /// # Errors
     /// When a finished part cannot be published. Calling it again tries again.
@@ -172,7 +177,9 @@ pub trait Sink: Send {
     /// When rows that were already written out cannot be taken back.
     fn abort(&mut self) -> Result<(), SinkError>;
 
-    /// Ends the run: publishes the open part. What was not committed is dropped.
+    /// Ends the run. What was not committed is dropped. Where commits are not recorded, what is
+    /// held back is published; where they are, only `committed` publishes. Instead of this a sink
+    /// may be dropped, which changes nothing outside.
     ///
     /// # Errors
     /// When the part cannot be synced or published.

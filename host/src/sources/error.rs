@@ -76,6 +76,46 @@ pub enum SourceError {
         /// Why not.
         reason: &'static str,
     },
+    /// Another file in the place of the one that was read.
+    #[error(
+        "`{}` does not begin as the file that was read up to position {position}: it is another one",
+        path.display()
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// The position to go on from.
+        position: i64,
+    },
+    /// A file that was compressed before it was read.
+    #[error("partition `{partition}` cannot go on: `{}` was compressed before it was read", path.display())]
+    Compressed {
+        /// The file.
+        path: PathBuf,
+        /// The partition's name.
+        partition: String,
+    },
+    /// A partition of the checkpoint that the pipeline file no longer names.
+    #[error(
+        "partition `{partition}` was read up to position {position}, and the source no longer names it"
+    )]
+    NotNamed {
+        /// The partition's name.
+        partition: String,
+        /// The position to go on from.
+        position: i64,
+    },
+    /// Another number of partitions than in the checkpoint.
+    #[error("the source had {recorded} partitions, and now has {configured}")]
+    OtherPartitions {
+        /// In the checkpoint.
+        recorded: usize,
+        /// In the pipeline file.
+        configured: usize,
+    },
+    /// What the checkpoint keeps of the source cannot be understood.
+    #[error("what the checkpoint keeps of the source cannot be read")]
+    Detail(#[source] serde_json::Error),
     /// A position behind the end of the data.
     #[error("partition `{partition}` has no position {position}: it ends at {end}")]
     BeyondEnd {
@@ -135,6 +175,21 @@ impl SourceError {
                     .into()
             }
             Self::Kafka(error) => error.help().into(),
+            Self::Replaced { .. } => "put the old file back under its name; if it was replaced on \
+                                      purpose, start without the old state"
+                .into(),
+            Self::Compressed { path, .. } => format!(
+                "decompress `{}` beside it under its name without the ending, with its old \
+                 modification time, and start again",
+                shown(path)
+            ),
+            Self::NotNamed { .. } => "name the file again, or start without the old state".into(),
+            Self::OtherPartitions { recorded, .. } => {
+                format!("set `partitions = {recorded}` again, or start without the old state")
+            }
+            Self::Detail(_) => {
+                "start from another checkpoint, or with the version that wrote this one".into()
+            }
             Self::Generator(error) => return error.help(),
             Self::Stdin(_) | Self::UnknownPartition { .. } => return None,
         })

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use super::lanes::{Lane, Lanes, Stop};
-use super::rate::{Pace, Share};
+use super::rate::{Pace, Share, Started};
 use super::writer::Writer;
 use super::{
     PartitionInfo, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, Source, SourceError,
+    SourceState,
 };
 use crate::config::model;
 use crate::data::{Partition, PartitionName, SourceId};
@@ -28,6 +29,33 @@ impl GeneratorSource {
     /// # Errors
     /// When the settings are not those of a generator, or contradict each other.
     pub fn new(config: &model::GeneratorSource, id: SourceId) -> Result<Self, SourceError> {
+        let (lanes, rows) = Self::lanes(config)?;
+        Ok(Self { lanes: Lanes::new(id, lanes), rows })
+    }
+
+    /// Makes the source at the positions of `state`.
+    ///
+    /// # Errors
+    /// As `new`, and when it had another number of partitions.
+    pub fn resume(
+        config: &model::GeneratorSource,
+        id: SourceId,
+        state: &SourceState,
+    ) -> Result<Self, SourceError> {
+        let (mut lanes, rows) = Self::lanes(config)?;
+        let started = Started::of(state, lanes.len())?;
+        for (lane, partition) in lanes.iter_mut().zip(&state.partitions) {
+            lane.pace.start_us = started.start_us;
+            lane.seek(partition.position)?;
+            lane.ended = partition.finished;
+        }
+        Ok(Self { lanes: Lanes::new(id, lanes), rows })
+    }
+
+    /// Returns the partitions, and the number of rows of all together.
+    fn lanes(
+        config: &model::GeneratorSource,
+    ) -> Result<(Vec<GeneratorLane>, Option<u64>), SourceError> {
         let settings = Settings::from_json(&config.settings)?;
         let partitions = config.partitions.max(1);
         let mut rows = None;
@@ -47,7 +75,7 @@ impl GeneratorSource {
                 scratch: Vec::with_capacity(512),
             });
         }
-        Ok(Self { lanes: Lanes::new(id, lanes), rows })
+        Ok((lanes, rows))
     }
 }
 
@@ -78,6 +106,10 @@ impl Source for GeneratorSource {
 
     fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError> {
         self.lanes.seek(partition, position)
+    }
+
+    fn detail(&self) -> serde_json::Value {
+        Started { start_us: self.lanes.iter().find_map(|lane| lane.pace.start_us) }.detail()
     }
 
     fn progress(&self) -> Progress {

@@ -44,6 +44,25 @@ pub(super) fn is_pattern(path: &Path) -> bool {
     has_wildcard(path.as_os_str())
 }
 
+/// Returns whether a whole path matches a pattern, part by part.
+pub(super) fn matches_path(pattern: &Path, path: &Path) -> bool {
+    let (mut pattern, mut path) = (pattern.components(), path.components());
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(Component::Normal(pattern)), Some(Component::Normal(name)))
+                if has_wildcard(pattern) =>
+            {
+                if !matches_visible(pattern, name) {
+                    return false;
+                }
+            }
+            (Some(pattern), Some(part)) if pattern == part => {}
+            _ => return false,
+        }
+    }
+}
+
 /// Returns the paths that match, sorted by their bytes. A missing folder has no matches.
 pub(super) fn expand(pattern: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     let mut found = vec![PathBuf::new()];
@@ -115,6 +134,20 @@ mod tests {
             ("[x]", "[x]", true),
         ] {
             assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn whole_paths() {
+        for (pattern, path, expected) in [
+            ("/var/*/a.log", "/var/x/a.log", true),
+            ("/var/*/a.log", "/var/x/y/a.log", false),
+            ("logs/*.log", "logs/a.log", true),
+            ("logs/*.log", "logs/.a.log", false),
+            ("logs/*.log", "other/a.log", false),
+            ("logs/*", "logs", false),
+        ] {
+            assert_eq!(matches_path(Path::new(pattern), Path::new(path)), expected, "{pattern}");
         }
     }
 

@@ -235,19 +235,27 @@ pub fn open(
     folder: &Path,
     resume: Option<&SourceState>,
 ) -> Result<Box<dyn Source>, SourceError> {
-    let mut source: Box<dyn Source> = match kind {
-        // Finds its partitions by name.
-        SourceKind::Kafka(config) => return Ok(Box::new(KafkaSource::open(config, id, resume)?)),
-        SourceKind::File(config) => Box::new(FileSource::open(config, id, folder)?),
-        SourceKind::Directory(config) => Box::new(DirectorySource::open(config, id, folder)?),
-        SourceKind::Stdin => Box::new(StdinSource::stdin(id)),
-        SourceKind::Rate(config) => Box::new(RateSource::new(config, id)),
-        SourceKind::Generator(config) => Box::new(GeneratorSource::new(config, id)?),
-    };
-    if let Some(state) = resume {
-        for (number, partition) in (0u32..).zip(&state.partitions) {
-            source.seek(Partition(number), partition.position)?;
+    Ok(match (kind, resume) {
+        (SourceKind::Kafka(config), state) => Box::new(KafkaSource::open(config, id, state)?),
+        (SourceKind::File(config), None) => Box::new(FileSource::open(config, id, folder)?),
+        (SourceKind::File(config), Some(state)) => {
+            Box::new(FileSource::resume(config, id, folder, state)?)
         }
-    }
-    Ok(source)
+        (SourceKind::Directory(config), None) => {
+            Box::new(DirectorySource::open(config, id, folder)?)
+        }
+        (SourceKind::Directory(config), Some(state)) => {
+            Box::new(DirectorySource::resume(config, id, folder, state)?)
+        }
+        (SourceKind::Stdin, state) => {
+            let state = state.cloned().unwrap_or_default();
+            Box::new(StdinSource::resume(id, Box::new(std::io::stdin()), &state))
+        }
+        (SourceKind::Rate(config), None) => Box::new(RateSource::new(config, id)),
+        (SourceKind::Rate(config), Some(state)) => Box::new(RateSource::resume(config, id, state)?),
+        (SourceKind::Generator(config), None) => Box::new(GeneratorSource::new(config, id)?),
+        (SourceKind::Generator(config), Some(state)) => {
+            Box::new(GeneratorSource::resume(config, id, state)?)
+        }
+    })
 }

@@ -2,14 +2,17 @@
 //!
 //! Row N is due `N / rows_per_second` after the first read, and its `timestamp` says so. Rows go to
 //! the partitions in turn; a position is the number of the row within its partition. A source
-//! that was stopped for a while catches up.
+//! that was stopped for a while catches up, after a restart too.
 
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::lanes::{Lane, Lanes, Stop};
 use super::writer::Writer;
 use super::{
     PartitionInfo, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, Source, SourceError,
+    SourceState,
 };
 use crate::config::model;
 use crate::data::{Partition, PartitionName, SourceId};
@@ -24,17 +27,41 @@ pub struct RateSource {
 impl RateSource {
     /// Makes the source; its clock starts with the first read.
     pub fn new(config: &model::RateSource, id: SourceId) -> Self {
+        Self { lanes: Lanes::new(id, Self::lanes(config)), rows: config.rows }
+    }
+
+    /// Makes the source at the positions of `state`; its clock goes on from the first start, so
+    /// that what was due meanwhile comes now.
+    ///
+    /// # Errors
+    /// When it had another number of partitions.
+    pub fn resume(
+        config: &model::RateSource,
+        id: SourceId,
+        state: &SourceState,
+    ) -> Result<Self, SourceError> {
+        let mut lanes = Self::lanes(config);
+        let started = Started::of(state, lanes.len())?;
+        for (lane, partition) in lanes.iter_mut().zip(&state.partitions) {
+            lane.pace.start_us = started.start_us;
+            lane.done = u64::try_from(partition.position).unwrap_or(0);
+            lane.ended = partition.finished;
+        }
+        Ok(Self { lanes: Lanes::new(id, lanes), rows: config.rows })
+    }
+
+    fn lanes(config: &model::RateSource) -> Vec<RateLane> {
         let partitions = config.partitions.max(1);
-        let lanes = (0..partitions)
+        (0..partitions)
             .map(|partition| RateLane {
                 name: Arc::from(format!("rate-{partition}")),
                 pace: Pace::new(Some(config.rows_per_second)),
                 share: Share { partition, partitions, rows: config.rows },
                 done: 0,
+                ended: false,
                 scratch: Vec::with_capacity(64),
             })
-            .collect();
-        Self { lanes: Lanes::new(id, lanes), rows: config.rows }
+            .collect()
     }
 }
 
@@ -67,6 +94,10 @@ impl Source for RateSource {
         self.lanes.seek(partition, position)
     }
 
+    fn detail(&self) -> serde_json::Value {
+        Started { start_us: self.lanes.iter().find_map(|lane| lane.pace.start_us) }.detail()
+    }
+
     fn progress(&self) -> Progress {
         let done = self.lanes.iter().map(|lane| lane.done).sum();
         Progress { done, total: self.rows, unit: ProgressUnit::Rows }
@@ -94,12 +125,40 @@ impl Share {
     }
 }
 
+/// What a checkpoint keeps of a source that keeps to a clock.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Started {
+    /// When row 0 was due, microseconds since the Unix epoch; none before the first read.
+    pub start_us: Option<i64>,
+}
+
+impl Started {
+    /// Returns what `state` keeps of a source that has `partitions` partitions now.
+    pub fn of(state: &SourceState, partitions: usize) -> Result<Self, SourceError> {
+        // A row's partition follows from their number.
+        let recorded = state.partitions.len();
+        if recorded != partitions {
+            return Err(SourceError::OtherPartitions { recorded, configured: partitions });
+        }
+        if state.detail.is_null() {
+            return Ok(Self::default());
+        }
+        Self::deserialize(&state.detail).map_err(SourceError::Detail)
+    }
+
+    pub fn detail(self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
 /// Says which rows are due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// None: all at once. 0: none ever.
     rows_per_second: Option<u64>,
-    start_us: Option<i64>,
+    /// When row 0 was due; the first read, unless a checkpoint says when that was.
+    pub start_us: Option<i64>,
     now_us: i64,
 }
 
@@ -140,6 +199,8 @@ struct RateLane {
     pace: Pace,
     share: Share,
     done: u64,
+    /// A checkpoint says that it was over.
+    ended: bool,
     scratch: Vec<u8>,
 }
 
@@ -182,6 +243,7 @@ impl Lane for RateLane {
 
     fn seek(&mut self, position: i64) -> Result<(), SourceError> {
         self.done = u64::try_from(position).unwrap_or(0);
+        self.ended = false;
         Ok(())
     }
 
@@ -190,6 +252,6 @@ impl Lane for RateLane {
     }
 
     fn finished(&self) -> bool {
-        self.share.is_past_end(self.done)
+        self.ended || self.share.is_past_end(self.done)
     }
 }

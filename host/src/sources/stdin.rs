@@ -2,7 +2,8 @@
 //!
 //! A thread reads, so that an epoch never hangs on a silent writer; a bounded channel lets it run
 //! ahead by a few blocks. Positions are running byte offsets. What was read cannot be read again:
-//! after a crash, what was not committed is lost.
+//! after a crash, what was not committed is lost. A restart reads another stream; its positions
+//! go on from the last one committed, so that no two records of a pipeline have the same.
 //!
 //! The thread cannot be woken from its read and is therefore not joined: it ends with its input,
 //! with the source at the next block, or with the process.
@@ -18,6 +19,7 @@ use super::lanes::{Lane, Lanes, Stop};
 use super::writer::Writer;
 use super::{
     PartitionInfo, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, Source, SourceError,
+    SourceState,
 };
 use crate::data::{Partition, PartitionName, SourceId};
 
@@ -36,20 +38,26 @@ pub struct StdinSource {
 }
 
 impl StdinSource {
-    /// Reads the standard input of the process. Reading starts with the first `read`.
-    pub fn stdin(id: SourceId) -> Self {
-        Self::new(id, Box::new(io::stdin()))
-    }
-
     /// Reads `input`.
     pub fn new(id: SourceId, input: Box<dyn Read + Send>) -> Self {
+        Self::resume(id, input, &SourceState::default())
+    }
+
+    /// Reads `input`, which is not what was read before `state`; positions go on from there. A
+    /// partition that was finished stays so.
+    pub fn resume(id: SourceId, input: Box<dyn Read + Send>, state: &SourceState) -> Self {
+        let partition = state.partitions.first();
         let lane = StreamLane {
-            framer: Framer::new(0, MAX_RECORD_BYTES, BLOCK_BYTES),
+            framer: Framer::new(
+                partition.map_or(0, |partition| partition.position),
+                MAX_RECORD_BYTES,
+                BLOCK_BYTES,
+            ),
             input: Some(input),
             blocks: None,
             next: None,
             ended: false,
-            finished: false,
+            finished: partition.is_some_and(|partition| partition.finished),
         };
         Self { lanes: Lanes::new(id, vec![lane]) }
     }
@@ -138,7 +146,7 @@ impl Lane for StreamLane {
     }
 
     fn tick(&mut self, _now_us: i64) -> Result<(), SourceError> {
-        self.start()
+        if self.finished { Ok(()) } else { self.start() }
     }
 
     fn pull(&mut self, out: &mut Writer<'_>) -> Result<Stop, SourceError> {

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use millstream::config::model::{
     Delivery as Promise, KafkaSink, KafkaTopic, Located, OutputMode, SinkKind,
 };
-use millstream::sinks::{self, Delivery, RefusedRow, Sink, SinkError, SinkInput};
+use millstream::sinks::{self, Delivery, Durability, RefusedRow, Sink, SinkError, SinkInput};
 
 use super::broker::{Seen, address, read_all, topic, write};
 use super::source::connection;
@@ -37,7 +37,7 @@ fn open(topic: KafkaTopic, delivery: Promise) -> Result<Box<dyn Sink>, SinkError
         compression: "lz4",
     }));
     let inputs = [SinkInput { node: "alerts".into(), schema: batch(&[]).schema() }];
-    sinks::build(&kind, &inputs, || unreachable!("no console"), None)
+    sinks::build(&kind, &inputs, || unreachable!("no console"), None, Durability::AtRoll)
 }
 
 fn give(sink: &mut dyn Sink, rows: &RecordBatch) {

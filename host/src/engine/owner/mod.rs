@@ -388,6 +388,15 @@ impl Owner {
         Ok(all)
     }
 
+    /// Says that the next commit is the run's last.
+    pub fn finish(&mut self) {
+        let told = self.each_sink(|_, sink| {
+            sink.finish();
+            Ok(())
+        });
+        debug_assert!(told.is_ok(), "the closure gives no error");
+    }
+
     /// Publishes what the oldest commit that is sealed and not published covered.
     ///
     /// # Errors

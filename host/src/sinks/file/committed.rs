@@ -7,13 +7,17 @@
 //!
 //! `abort` cuts the file back to `committed` and empties the buffer; `advance` makes everything
 //! count. After a failed write the file is broken: it takes nothing until `abort` has cut it.
+//!
+//! Nobody else may write to the file. That is looked at before each write: when the path leads to
+//! another file, or the file has another length than this one left it with, it takes nothing any
+//! more, and is not cut either.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::super::SinkError;
+use super::super::{BeforeRecord, SinkError};
 
 /// The buffer is written out when it has grown to this, committed or not. Small in tests, so that
 /// they come upon it.
@@ -30,6 +34,10 @@ pub(super) struct CommittedFile {
     written: u64,
     buffer: Vec<u8>,
     broken: bool,
+    /// Whether somebody else may come upon the file: it has a name that all know.
+    shared: bool,
+    /// Somebody else does write to it.
+    contended: bool,
 }
 
 impl CommittedFile {
@@ -40,10 +48,24 @@ impl CommittedFile {
         Self::new(path, file.map_err(SinkError::io("create", path))?, 0)
     }
 
+    /// Makes a new file with the first `committed` bytes of another one, on the disk.
+    pub(super) fn copy(from: &Path, to: &Path, committed: u64) -> Result<Self, SinkError> {
+        let old = File::open(from).map_err(SinkError::io("open", from))?;
+        let new = Self::create(to)?;
+        let copied = io::copy(&mut old.take(committed), &mut &new.file);
+        let found = copied.map_err(SinkError::io("copy", from))?;
+        if found < committed {
+            return Err(SinkError::Shorter { path: from.to_owned(), committed, found });
+        }
+        new.file.sync_all().map_err(SinkError::io("sync", to))?;
+        Ok(Self { committed, written: committed, ..new })
+    }
+
     /// Opens a file, or makes it, and goes on behind its last line.
     pub(super) fn append(path: &Path) -> Result<Self, SinkError> {
         let file = OpenOptions::new().append(true).create(true).open(path);
         let mut opened = Self::new(path, file.map_err(SinkError::io("open", path))?, 0)?;
+        opened.shared = opened.regular;
         opened.committed = opened.length()?;
         opened.written = opened.committed;
         if opened.regular && opened.committed > 0 && !ends_a_line(path, opened.committed)? {
@@ -58,7 +80,8 @@ impl CommittedFile {
     /// Opens a file and cuts it to what was committed.
     pub(super) fn reopen(path: &Path, committed: u64, create: bool) -> Result<Self, SinkError> {
         let file = OpenOptions::new().append(true).create(create).open(path);
-        let opened = Self::new(path, file.map_err(SinkError::io("open", path))?, committed)?;
+        let mut opened = Self::new(path, file.map_err(SinkError::io("open", path))?, committed)?;
+        opened.shared = opened.regular;
         if opened.regular {
             let found = opened.length()?;
             if found < committed {
@@ -81,6 +104,8 @@ impl CommittedFile {
             written: committed,
             buffer: Vec::new(),
             broken: false,
+            shared: false,
+            contended: false,
         })
     }
 
@@ -124,6 +149,7 @@ impl CommittedFile {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        self.alone()?;
         // If this fails, who knows how much of it arrived.
         self.broken = true;
         self.file.write_all(&self.buffer).map_err(SinkError::io("write", &self.path))?;
@@ -147,6 +173,24 @@ impl CommittedFile {
         Ok(())
     }
 
+    /// Returns the work of forcing the bytes to the disk, those of now and perhaps more; of a new
+    /// file its name too.
+    pub(super) fn sync_later(&self, new: bool) -> Result<BeforeRecord, SinkError> {
+        let path = self.path.clone();
+        let file = self.file.try_clone().map_err(SinkError::io("open", &path))?;
+        let regular = self.regular;
+        let folder = self.path.parent().filter(|_| new && regular).map(|folder| match folder {
+            none if none.as_os_str().is_empty() => PathBuf::from("."),
+            folder => folder.to_owned(),
+        });
+        Ok(Box::new(move || {
+            if regular {
+                file.sync_data().map_err(SinkError::io("sync", &path))?;
+            }
+            folder.map_or(Ok(()), |folder| super::sync_folder(&folder))
+        }))
+    }
+
     /// Makes all that was flushed count, and returns how many bytes are new.
     pub(super) fn advance(&mut self) -> u64 {
         let new = self.written - self.committed;
@@ -157,6 +201,10 @@ impl CommittedFile {
     /// Takes back everything that does not count.
     pub(super) fn abort(&mut self) -> Result<(), SinkError> {
         self.buffer.clear();
+        if self.contended {
+            // What would be cut off is another's.
+            return self.alone();
+        }
         if self.broken || self.written > self.committed {
             self.broken = true;
             if self.regular {
@@ -179,8 +227,29 @@ impl CommittedFile {
         Ok(self.file.metadata().map_err(SinkError::io("inspect", &self.path))?.len())
     }
 
+    /// Fails when the path leads to another file, or the file has another length than it was left
+    /// with.
+    fn alone(&mut self) -> Result<(), SinkError> {
+        if !self.shared {
+            return Ok(());
+        }
+        let ours = self.file.metadata().map_err(SinkError::io("inspect", &self.path))?;
+        let id = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let replaced = std::fs::metadata(&self.path).map_or(true, |there| id(&there) != id(&ours));
+        let (found, expected) = (ours.len(), self.written);
+        self.contended = replaced || found != expected;
+        let path = self.path.clone();
+        if replaced {
+            return Err(SinkError::Moved { path });
+        }
+        if found != expected {
+            return Err(SinkError::AnotherWriter { path, expected, found });
+        }
+        Ok(())
+    }
+
     fn not_broken(&self) -> Result<(), SinkError> {
-        if self.broken {
+        if self.broken || self.contended {
             return Err(SinkError::NotAborted { path: self.path.clone() });
         }
         Ok(())

@@ -1,24 +1,40 @@
 //! Rows into files, exactly once.
 //!
-//! `visible = "roll"`: parts in a folder. The open part is a hidden file, `.part-00007.jsonl.tmp`.
-//! Rows are appended to it, and each commit notes how long it is. A commit that finds it old or
-//! large enough seals it: the bytes are synced, and once that commit is recorded the part is
+//! `visible = "roll"`: parts in a folder. The open part is a hidden file,
+//! `.part-00007-5d0c81e2.jsonl.tmp`. Rows are appended to it, and each commit notes how long it is.
+//! A commit that finds it old or large enough seals it: once that commit is recorded the part is
 //! renamed to `part-00007.jsonl` and the folder synced. Published parts are never touched again
 //! and never overwritten. A part exceeds `roll_bytes` by at most one commit.
 //!
 //! `visible = "commit"`: one plain file, appended to. Rows appear at the commit; of a commit
 //! larger than a megabyte the first rows appear earlier, and an abort cuts them off again.
 //!
-//! A restart hands back the `FileState` of the last recorded commit, and the files are cut to it:
+//! A restart hands back the `FileState` of the last recorded commit, and the files are brought to it:
 //!
-//! | the part in the state | hidden file there | only a published one | neither |
+//! | the part in the state | its hidden file there | only a published one | neither |
 //! | --- | --- | --- | --- |
 //! | sealed | cut, synced, published | done, if its length is right | published and taken away |
-//! | open | cut, appended to | done (closed), if its length is right | the same, with a warning |
+//! | open | copied up to its committed length | done (closed), if its length is right | the same, with a warning |
 //!
-//! Hidden files with later numbers hold rows of no recorded commit and are removed; a published
-//! part with a later number was made by someone else, and stops the start. Without a state the
-//! sink starts behind all that is there and leaves it alone.
+//! # Several processes
+//!
+//! A process that was paused and believed dead may wake up. It holds its hidden file open, and may
+//! append to it; so a restart never appends to a file it finds, but to a copy under a name with a
+//! token of its own, which the next record names. Files that were there are removed when that
+//! record is known: until then they are what a restart would need, afterwards whoever made them
+//! has been fenced. Parts are published only when their commit is recorded, so a fenced process
+//! publishes nothing, and it removes nothing.
+//!
+//! A published part with a later number than the state knows was made by someone else, and stops
+//! the start. Without a state the sink starts behind all that is there and leaves it alone.
+//!
+//! A plain file has no such fence: it is cut to its committed length where it is. Before each
+//! write its inode and length are looked at, and if they are not those it was left with, the sink
+//! fails (`SinkError::AnotherWriter`); between the look and the write another's bytes can still get
+//! in.
+//!
+//! Dropping a sink changes no file. Nor does `close` publish the open part where commits are
+//! recorded: another process may have it. `finish` lets the last commit seal it instead.
 //!
 //! Paths that are no regular file (`/dev/stdout`, a pipe) can be appended to; they cannot be cut.
 
@@ -38,7 +54,7 @@ pub use state::{FileState, PartState};
 use std::path::{Path, PathBuf};
 
 use self::committed::CommittedFile;
-use self::parts::{Parts, Roll};
+use self::parts::{Committed, Parts, Roll};
 use super::discard::rows;
 use super::{CommitInfo, Delivery, Sink, SinkError, SinkInput, SinkSummary};
 use crate::config::model::{self, Visible};
@@ -49,7 +65,8 @@ pub enum Durability {
     /// When a part is sealed, and at the end. A crash of the process loses nothing; a crash of the
     /// machine may lose committed rows of the open part, which the restart then reports.
     AtRoll,
-    /// At each commit too.
+    /// Before each commit is recorded, on the committing thread (`CommitInfo::before`): a crash of
+    /// the machine loses nothing that is recorded.
     EachCommit,
 }
 
@@ -142,27 +159,34 @@ impl Sink for FileSink {
     }
 
     fn commit(&mut self, now_us: i64) -> Result<CommitInfo, SinkError> {
-        let (bytes, state) = match &mut self.target {
+        let Committed { bytes, state, before } = match &mut self.target {
             Target::Parts(parts) => parts.commit(now_us, self.pending_rows)?,
             Target::Plain { file, rows } => {
+                let durable = self.durability == Durability::EachCommit && file.has_new();
                 file.flush()?;
-                if self.durability == Durability::EachCommit && file.has_new() {
-                    file.sync()?;
-                }
+                let new = file.committed() == 0;
+                let before = if durable { Some(file.sync_later(new)?) } else { None };
                 let bytes = file.advance();
                 *rows += self.pending_rows;
-                (bytes, FileState::Commit { bytes: file.committed(), rows: *rows })
+                let state = FileState::Commit { bytes: file.committed(), rows: *rows };
+                Committed { bytes, state, before }
             }
         };
         let rows = std::mem::take(&mut self.pending_rows);
         self.total.rows += rows;
         self.total.bytes += bytes;
-        Ok(CommitInfo { rows, bytes, state: Some(state), ..CommitInfo::default() })
+        Ok(CommitInfo { rows, bytes, state: Some(state), before, ..CommitInfo::default() })
+    }
+
+    fn finish(&mut self) {
+        if let Target::Parts(parts) = &mut self.target {
+            parts.finish();
+        }
     }
 
     fn committed(&mut self) -> Result<(), SinkError> {
         match &mut self.target {
-            Target::Parts(parts) => parts.publish(),
+            Target::Parts(parts) => parts.recorded(),
             Target::Plain { .. } => Ok(()),
         }
     }

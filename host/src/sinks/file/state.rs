@@ -10,7 +10,7 @@ pub enum FileState {
     Roll {
         /// The number of the next part to be opened.
         next: u64,
-        /// Parts this commit finished; they are published once it is recorded.
+        /// Parts that are finished and not published; they are once the commit is recorded.
         sealed: Vec<PartState>,
         /// The part that is appended to.
         open: Option<PartState>,
@@ -25,11 +25,13 @@ pub enum FileState {
 }
 
 /// One part as of a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartState {
     /// Its number, from 1.
     pub number: u64,
+    /// The name of the hidden file.
+    pub file: String,
     /// Its committed length.
     pub bytes: u64,
     /// Its committed rows.

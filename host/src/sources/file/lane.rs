@@ -14,6 +14,17 @@
 //! lost. A truncation is seen because the file is shorter than what was read of it, or because its
 //! first kilobyte is another one. What was written between the last read and a truncation is lost,
 //! with any reader. An unterminated line at the end of a generation is a record.
+//!
+//! A restart finds the generations again (`history`), those too that were rotated away meanwhile:
+//!
+//! | what the position points to | is there | what happens |
+//! | --- | --- | --- |
+//! | a content at the path | yes | read on |
+//! | a content under another name | yes | read on, then those that followed, by age |
+//! | all that was read of a file | truncated in place | its new content follows, with a warning |
+//! | anything else | no | `SourceError::Gone` |
+
+mod restart;
 
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};
@@ -26,13 +37,26 @@ use super::super::frame::{Framed, Framer};
 use super::super::lanes::{Lane, Stop};
 use super::super::writer::Writer;
 use super::generation::Generation;
+use super::prefix::Prefix;
 use crate::data::PartitionName;
 
 /// How many finished generations stay open, so that positions in them can be gone back to.
 const KEPT: usize = 4;
 
+/// How many finished generations are remembered. A checkpoint's positions are at most a few epochs
+/// older than what is remembered with them, and an epoch can see `WAITING` of them end.
+const REMEMBERED: usize = 4 * WAITING;
+
 /// How many rotations may wait for a slow reader before it stops looking for more.
 const WAITING: usize = 64;
+
+/// How a path is read.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct How {
+    pub follow: bool,
+    pub max_record_bytes: usize,
+    pub block_bytes: usize,
+}
 
 /// Reads one path.
 #[derive(Debug)]
@@ -55,35 +79,50 @@ pub(in super::super) struct FileLane {
 
 impl FileLane {
     /// Opens `path`; its first byte has position `base`.
-    pub fn open(
-        path: PathBuf,
-        base: i64,
-        follow: bool,
-        max_record_bytes: usize,
-        block_bytes: usize,
-    ) -> Result<Self, SourceError> {
-        let mut lane = Self {
-            name: Arc::from(path.display().to_string()),
-            path,
-            follow,
-            framer: Framer::new(base, max_record_bytes, block_bytes),
-            generations: VecDeque::new(),
-            current: 0,
-            offset: 0,
-            at_end: false,
-            truncated: false,
-            finished: false,
-        };
+    pub fn open(path: PathBuf, base: i64, how: How) -> Result<Self, SourceError> {
+        let name = Arc::from(path.display().to_string());
+        let mut lane = Self::new(path, name, base, how);
         match open_regular(&lane.path) {
             Ok((file, metadata)) => {
                 let mut generation = Generation::new(file, &metadata);
                 generation.base = Some(base);
                 lane.generations.push_back(generation);
             }
-            Err(SourceError::Missing { .. }) if follow => {}
+            Err(SourceError::Missing { .. }) if how.follow => {}
             Err(error) => return Err(error),
         }
         Ok(lane)
+    }
+
+    /// Gives the partition the name it has in a checkpoint.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Arc::from(name);
+        self
+    }
+
+    fn new(path: PathBuf, name: PartitionName, position: i64, how: How) -> Self {
+        Self {
+            path,
+            name,
+            follow: how.follow,
+            framer: Framer::new(position, how.max_record_bytes, how.block_bytes),
+            generations: VecDeque::new(),
+            current: 0,
+            offset: 0,
+            at_end: false,
+            truncated: false,
+            finished: false,
+        }
+    }
+
+    /// Returns the first bytes that were read of the only generation.
+    pub fn prefix(&self) -> Prefix {
+        self.generations.back().map(|generation| generation.record(0).prefix).unwrap_or_default()
+    }
+
+    /// Returns where the lane reads.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns the length of the open file.
@@ -97,9 +136,7 @@ impl FileLane {
 
     /// Returns whether `path` is a file that this lane reads or has read, under another name.
     pub fn reads(&self, path: &Path) -> bool {
-        std::fs::metadata(path).is_ok_and(|metadata| {
-            self.generations.iter().any(|generation| generation.is(&metadata))
-        })
+        self.generations.iter().any(|generation| generation.is_at(path))
     }
 
     /// Looks whether the path leads to another file now, and lets it wait for its turn.
@@ -142,9 +179,12 @@ impl FileLane {
         if let Some(new) = self.generations.get_mut(self.current) {
             new.base = Some(end);
         }
-        while self.current > KEPT {
+        while self.current > REMEMBERED {
             self.generations.pop_front();
             self.current -= 1;
+        }
+        for old in self.generations.iter_mut().take(self.current.saturating_sub(KEPT)) {
+            old.close();
         }
         self.offset = 0;
         self.at_end = false;
@@ -161,6 +201,7 @@ impl FileLane {
     }
 
     fn read_more(&mut self) -> Result<Read, SourceError> {
+        self.reopen(self.current, self.framer.position())?;
         let Self { path, framer, generations, current, offset, .. } = self;
         let Some(generation) = generations.get_mut(*current) else { return Ok(Read::NoFile) };
         let failed = |error| SourceError::Io { action: "read", path: path.clone(), error };
@@ -175,9 +216,7 @@ impl FileLane {
         }
         let read = generation.read_at(framer.space(), *offset).map_err(failed)?;
         framer.filled(read);
-        if self.follow {
-            generation.remember(framer.last(read), *offset);
-        }
+        generation.remember(framer.last(read), *offset);
         *offset = offset.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
         self.at_end = read == 0;
         Ok(if read == 0 { Read::End } else { Read::Some })
@@ -245,13 +284,14 @@ impl Lane for FileLane {
             .generations
             .iter()
             .rposition(|generation| generation.base.is_some_and(|base| base <= position));
-        let generation = found.and_then(|index| self.generations.get_mut(index));
-        let (Some(index), Some(generation)) = (found, generation) else {
+        let Some(index) = found else {
             if position == self.framer.position() {
                 return Ok(());
             }
             return Err(self.gone(position, "what was there was rotated away too long ago"));
         };
+        self.reopen(index, position)?;
+        let Some(generation) = self.generations.get_mut(index) else { return Ok(()) };
         let base = generation.base.unwrap_or(position);
         let offset = u64::try_from(position.saturating_sub(base)).unwrap_or(0);
         let Some(file) = &generation.file else {
@@ -269,9 +309,7 @@ impl Lane for FileLane {
                 end: base.saturating_add(i64::try_from(length).unwrap_or(i64::MAX)),
             });
         }
-        if self.follow {
-            generation.remember_start(offset).map_err(io("read"))?;
-        }
+        generation.remember_start(offset).map_err(io("read"))?;
         self.current = index;
         self.offset = offset;
         self.framer.restart(position);
@@ -288,6 +326,10 @@ impl Lane for FileLane {
     fn finished(&self) -> bool {
         self.finished
     }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SourceError {
+    move |error| SourceError::Io { action, path: path.into(), error }
 }
 
 /// Opens a regular file for reading, and nothing else: opening a pipe would block.

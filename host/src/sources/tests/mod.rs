@@ -6,6 +6,9 @@ mod errors;
 mod follow;
 mod framing;
 mod made;
+mod resume;
+mod resume_folders;
+mod resume_follow;
 mod stdin;
 
 use std::path::{Path, PathBuf};
@@ -98,4 +101,37 @@ fn drain(source: &mut dyn Source, rows: usize) -> Vec<Record> {
 
 fn texts(records: &[Record]) -> Vec<String> {
     records.iter().map(Record::text).collect()
+}
+
+/// Returns what a checkpoint would keep of a source, as it comes back from JSON.
+fn state_of(source: &dyn Source) -> SourceState {
+    state_at(source.partitions(), source)
+}
+
+/// The same with positions of an earlier time.
+fn state_at(partitions: &[PartitionInfo], source: &dyn Source) -> SourceState {
+    let partition = |info: &PartitionInfo| PartitionState {
+        name: info.name.to_string(),
+        position: info.position,
+        finished: info.finished,
+    };
+    let partitions = partitions.iter().map(partition).collect();
+    let state = SourceState { partitions, detail: source.detail() };
+    let text = serde_json::to_string(&state).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Checks that a source has the partitions of a checkpoint, and whatever joined behind them.
+fn expect_partitions(source: &dyn Source, state: &SourceState) {
+    for (info, recorded) in source.partitions().iter().zip(&state.partitions) {
+        assert_eq!(info.name.to_string(), recorded.name);
+        assert_eq!((info.position, info.finished), (recorded.position, recorded.finished));
+    }
+    assert!(source.partitions().len() >= state.partitions.len());
+}
+
+/// Brings records of several reads into one order.
+fn sorted(mut records: Vec<Record>) -> Vec<Record> {
+    records.sort_by_key(|record| (record.partition, record.position));
+    records
 }
