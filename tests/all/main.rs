@@ -11,6 +11,7 @@
 //! | `replay` | recorded epochs run again give the same bytes |
 //! | `outputs` | revisions, update and complete mode, triggers, folders, the generator as a source |
 //! | `pipelines` | the shipped pipeline files and their own tests |
+//! | `admin` | metrics and health over HTTP |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
 //! | `hostile` | plugins that do everything wrong, in whole pipelines |
 //! | `ui` | what is said about pipelines that cannot run |
@@ -23,6 +24,7 @@
 )]
 
 mod access_log;
+mod admin;
 mod anomalies;
 mod hostile;
 mod log_analytics;

@@ -11,6 +11,7 @@ mod run;
 mod summary;
 mod tell;
 mod test;
+mod watch;
 
 use std::path::PathBuf;
 

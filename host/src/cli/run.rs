@@ -12,6 +12,7 @@ use super::PipelineFile;
 use super::exit::Exit;
 use super::load::{Loaded, load};
 use super::progress::ProgressBar;
+use super::watch::{Watch, WatchOptions};
 use super::{summary, tell};
 use crate::clock::{Stopwatch, now_us};
 use crate::config::model::{FileFormat, FileSink, SinkKind, Visible};
@@ -35,6 +36,8 @@ pub struct Options {
     /// Print the summary as one JSON object.
     #[arg(long)]
     summary_json: bool,
+    #[command(flatten)]
+    watch: WatchOptions,
 }
 
 /// Runs a pipeline to its end or until it is told to stop.
@@ -55,11 +58,15 @@ pub fn run(options: &Options) -> Exit {
     };
     let visible = !options.quiet && !tell::is_json() && std::io::stderr().is_terminal();
     let bar = ProgressBar::new(visible);
+    let mut watch = match Watch::start(&options.watch, &loaded.plan) {
+        Ok(watch) => watch,
+        Err(exit) => return exit,
+    };
     let engine = open(&loaded.plan, &bar).and_then(|opened| {
         Engine::new(Arc::clone(&loaded.plan), opened).map_err(OpenError::Engine)
     });
     match engine {
-        Ok(engine) => drive(engine, options, &loaded, &signals, bar),
+        Ok(engine) => drive(engine, options, &loaded, &signals, (bar, &mut watch)),
         Err(error) => {
             tell::error(&tell::with_causes(&error), error.help().as_deref());
             Exit::Stopped
@@ -72,12 +79,17 @@ fn drive(
     options: &Options,
     loaded: &Loaded,
     signals: &Signals,
-    mut bar: ProgressBar,
+    (mut bar, served): (ProgressBar, &mut Watch),
 ) -> Exit {
     let watch = Stopwatch::start();
+    served.begin();
     let stop = || signals.stopped();
-    let result = engine.run(&Machine::new(&stop), &mut |engine| bar.update(engine));
+    let result = engine.run(&Machine::new(&stop), &mut |engine| {
+        bar.update(engine);
+        served.epoch(engine);
+    });
     bar.finish();
+    served.end();
     let closed = engine.close(now_us());
     let mut exit = Exit::Done;
     for error in [result.err(), closed.err()].into_iter().flatten() {
