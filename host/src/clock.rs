@@ -13,6 +13,15 @@ pub fn now_us() -> i64 {
     now_us.saturating_add(crate::faults::clock_jump_us(now_us))
 }
 
+/// Returns the CPU time the process has used.
+pub fn process_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or_default(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
+}
+
 /// Measures elapsed time on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);

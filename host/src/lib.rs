@@ -12,16 +12,20 @@
 //! [`config`] and [`diag`] read a pipeline file; [`plan`] turns it into typed nodes; [`sources`] cut
 //! bytes into records; [`plugin`] calls WebAssembly; [`parse`] makes rows; [`expr`] and [`stream`]
 //! are the SQL; [`window`] and [`watermark`] are event time; [`rules`] raise alerts; [`sinks`] and
-//! [`encode`] write; [`checkpoint`] keeps state; [`kafka`] is the client of all three. Beside them: [`engine`] runs a plan, [`report`] sums a run up, [`generate`]
-//! makes data, [`testing`] runs a pipeline file's tests, [`cli`] is the command line.
+//! [`encode`] write; [`checkpoint`] keeps state; [`kafka`] is the client of all three. Beside them:
+//! [`engine`] runs a plan, [`report`] sums a run up, [`metrics`] tells how it goes, [`admin`] serves
+//! them, [`generate`] makes data, [`testing`] runs a pipeline file's tests, [`cli`] is the command
+//! line.
 //!
 //! # What must never appear where
 //! * wasmtime, wasmparser, wit-component: only in [`plugin`].
 //! * rdkafka: only in [`kafka`].
+//! * axum: only in [`admin`]; prometheus: only in [`metrics`].
 //! * A clock: only in [`clock`]; decisions take time as a parameter.
 //! * I/O: never in [`plan`], [`window`], [`watermark`], [`rules`], [`expr`], [`stream`], [`parse`].
 //! * The order of a hash map in anything that leaves the process.
 
+pub mod admin;
 pub mod checkpoint;
 pub mod cli;
 pub mod clock;
@@ -35,6 +39,7 @@ pub mod faults;
 pub mod generate;
 pub mod hash;
 pub mod kafka;
+pub mod metrics;
 pub mod parse;
 pub mod plan;
 pub mod plugin;

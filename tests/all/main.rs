@@ -12,6 +12,7 @@
 //! | `checkpoints` | from files to files: killed at every step, fenced, damaged, started again |
 //! | `outputs` | revisions, update and complete mode, triggers, folders, the generator as a source |
 //! | `pipelines` | the shipped pipeline files and their own tests |
+//! | `admin` | metrics and health over HTTP |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
 //! | `hostile` | plugins that do everything wrong, in whole pipelines |
 //! | `kafka` | sources, sinks and commits against a real Apache Kafka |
@@ -25,6 +26,7 @@
 )]
 
 mod access_log;
+mod admin;
 mod anomalies;
 mod checkpoints;
 mod hostile;

@@ -13,6 +13,7 @@ mod session;
 mod summary;
 mod tell;
 mod test;
+mod watch;
 
 use std::path::PathBuf;
 

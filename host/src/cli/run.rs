@@ -11,6 +11,7 @@ use super::PipelineFile;
 use super::exit::Exit;
 use super::load::{Loaded, load};
 use super::progress::ProgressBar;
+use super::watch::{Watch, WatchOptions};
 use super::{session, summary, tell};
 use crate::checkpoint::Start;
 use crate::clock::{Stopwatch, now_us};
@@ -33,6 +34,8 @@ pub struct Options {
     summary_json: bool,
     #[command(flatten)]
     start: StartOptions,
+    #[command(flatten)]
+    watch: WatchOptions,
 }
 
 /// How a pipeline that keeps state starts.
@@ -88,7 +91,12 @@ pub fn run(options: &Options) -> Exit {
         }
     };
     let visible = !options.quiet && !tell::is_json() && std::io::stderr().is_terminal();
-    Run { options, loaded: &loaded, signals: &signals, bar: ProgressBar::new(visible) }.run()
+    let watch = match Watch::start(&options.watch, &loaded.plan) {
+        Ok(watch) => watch,
+        Err(exit) => return exit,
+    };
+    let bar = ProgressBar::new(visible);
+    Run { options, loaded: &loaded, signals: &signals, bar, watch }.run()
 }
 
 /// One call of `millstream run`.
@@ -97,6 +105,7 @@ struct Run<'a> {
     loaded: &'a Loaded,
     signals: &'a Signals,
     bar: ProgressBar,
+    watch: Watch,
 }
 
 /// How one try ended.
@@ -116,13 +125,14 @@ enum Try {
 
 impl Run<'_> {
     fn run(mut self) -> Exit {
-        let watch = Stopwatch::start();
+        let since = Stopwatch::start();
         let mut start = self.options.start.start();
         let (mut aborts, mut in_a_row, mut pause) = (0, 0, FIRST_PAUSE);
         loop {
-            let why = match self.once(&start, watch, aborts) {
+            let why = match self.once(&start, since, aborts) {
                 Try::Over(exit) => return exit,
                 Try::Again { why, progress } => {
+                    self.watch.metrics.aborted();
                     aborts += 1;
                     in_a_row = if progress { 1 } else { in_a_row + 1 };
                     if progress {
@@ -149,9 +159,9 @@ impl Run<'_> {
         }
     }
 
-    fn once(&mut self, start: &Start, watch: Stopwatch, aborts: u64) -> Try {
+    fn once(&mut self, start: &Start, since: Stopwatch, aborts: u64) -> Try {
         match session::open(&self.loaded.plan, start, &self.bar) {
-            Ok(engine) => self.drive(engine, watch, aborts),
+            Ok(engine) => self.drive(engine, since, aborts),
             Err(error) => {
                 if let Some(why) = error.may_pass() {
                     return Try::Later { why: why.to_owned() };
@@ -162,11 +172,16 @@ impl Run<'_> {
         }
     }
 
-    fn drive(&mut self, mut engine: Engine, watch: Stopwatch, aborts: u64) -> Try {
+    fn drive(&mut self, mut engine: Engine, since: Stopwatch, aborts: u64) -> Try {
         let stop = || self.signals.stopped();
-        let bar = &mut self.bar;
-        let result = engine.run(&Machine::new(&stop), &mut |engine| bar.update(engine));
+        let (bar, watch) = (&mut self.bar, &mut self.watch);
+        watch.begin();
+        let result = engine.run(&Machine::new(&stop), &mut |engine| {
+            bar.update(engine);
+            watch.epoch(engine);
+        });
         self.bar.finish();
+        self.watch.end();
         if let Err(error) = &result
             && let Some(why) = error.aborted()
         {
@@ -193,7 +208,7 @@ impl Run<'_> {
                 };
             }
         }
-        let mut summary = summary::of(&engine, watch.elapsed());
+        let mut summary = summary::of(&engine, since.elapsed());
         summary.aborted_commits = aborts;
         if self.options.summary_json || (tell::is_json() && !self.options.quiet) {
             eprintln!("{}", summary.to_json());

@@ -38,6 +38,8 @@ pub struct Pipeline {
     pub dead_letters: Option<DeadLetters>,
     /// Where state is kept; none: nothing is.
     pub state: Option<State>,
+    /// Where the running pipeline can be asked; none: nowhere.
+    pub admin: Option<Admin>,
     /// Where records come from. At least one.
     pub sources: Vec<Node<Source>>,
     /// Records to rows.
@@ -121,6 +123,13 @@ pub enum StateStore {
     Folder(PathBuf),
     /// An object store.
     Url(String),
+}
+
+/// Metrics and health over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// An address of this machine alone.
+    pub listen: std::net::SocketAddr,
 }
 
 /// Where rejected records are written.

@@ -52,6 +52,8 @@ pub struct CommitCounts {
     pub duration: Duration,
     /// The longest of them.
     pub longest: Duration,
+    /// How long the last one took, and the bytes written for it.
+    pub latest: (Duration, u64),
     /// Bytes of the last checkpoint.
     pub state_bytes: u64,
     /// When the last commit was begun, microseconds since the Unix epoch.
@@ -158,6 +160,7 @@ impl Commits {
         counts.bytes += done.delta_bytes;
         counts.duration += done.duration;
         counts.longest = counts.longest.max(done.duration);
+        counts.latest = (done.duration, done.delta_bytes);
         counts.state_bytes = done.state_bytes;
         counts.last_us = Some(done.now_us);
         tracing::debug!(checkpoint = %done.id, number = done.number, bytes = done.delta_bytes, "committed");

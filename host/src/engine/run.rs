@@ -20,6 +20,7 @@ use crate::plan::{NodeId, NodeKind, Plan};
 use crate::report::bytes_text;
 use crate::sinks::Sink;
 use crate::sources::{Oversized, Progress, Source};
+use crate::watermark::SourceClock;
 
 /// The reason under which records longer than allowed are refused.
 const RECORD_TOO_LONG: &str = "record_too_long";
@@ -160,6 +161,11 @@ impl Engine {
     /// Returns how far each source is.
     pub fn progress(&self) -> Vec<Progress> {
         self.input.progress()
+    }
+
+    /// Returns where the event time of each source stands.
+    pub fn clocks(&self) -> Vec<SourceClock> {
+        self.time.clocks()
     }
 
     /// Returns the facts recorded so far.

@@ -23,6 +23,8 @@ pub struct Plan {
     pub dead_letters: Option<model::DeadLetters>,
     /// Where state is kept; none: nothing is.
     pub state: Option<model::State>,
+    /// Where the running pipeline can be asked; none: nowhere.
+    pub admin: Option<model::Admin>,
     /// Every node after its inputs.
     pub nodes: Vec<PlanNode>,
     /// The nodes that are sources, by `SourceId`.

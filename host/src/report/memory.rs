@@ -1,15 +1,22 @@
-//! How much memory the process has used.
+//! How much memory the process uses and has used.
 
 /// Returns the most memory the process has had in use so far (resident set), in bytes.
 ///
 /// None where the system does not tell, or tells nonsense.
 pub fn peak_memory_bytes() -> Option<u64> {
-    parse_peak(&std::fs::read_to_string("/proc/self/status").ok()?)
+    parse(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Returns what the line `VmHWM:     61234 kB` says.
-fn parse_peak(status: &str) -> Option<u64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// Returns how much memory the process has in use (resident set), in bytes.
+///
+/// None where the system does not tell, or tells nonsense.
+pub fn memory_bytes() -> Option<u64> {
+    parse(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+/// Returns what a line as `VmHWM:     61234 kB` says.
+fn parse(status: &str, key: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kibibytes: u64 = value.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -27,8 +34,9 @@ mod tests {
             ("Name:\tx\n", None),
             ("", None),
         ] {
-            assert_eq!(parse_peak(status), expected, "{status:?}");
+            assert_eq!(parse(status, "VmHWM:"), expected, "{status:?}");
         }
-        assert!(peak_memory_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        let peak = peak_memory_bytes().unwrap();
+        assert!(memory_bytes().is_some_and(|bytes| bytes > 1 << 20 && peak > 1 << 20));
     }
 }

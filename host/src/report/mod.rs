@@ -10,7 +10,7 @@ mod summary;
 
 pub use format::{bytes_text, count_text, duration_text};
 pub use lateness::Lateness;
-pub use memory::peak_memory_bytes;
+pub use memory::{memory_bytes, peak_memory_bytes};
 pub use summary::{
     CommitSummary, ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary,
 };

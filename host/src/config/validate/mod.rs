@@ -4,6 +4,7 @@
 //! the plan's affair. Every function reports all it finds and returns `None` when its part of the
 //! model cannot be made, which is always reported.
 
+mod admin;
 mod kafka;
 mod keys;
 mod nodes;
@@ -65,6 +66,7 @@ pub(super) fn validate(
     let plugin_dirs = cx.plugin_dirs(typed.plugins);
     let dead_letters = cx.dead_letters(typed.dead_letters);
     let state = cx.state(typed.state, typed.commit);
+    let admin = cx.admin(typed.admin);
     let tests = cx.tests(typed.tests, &names);
     let sources =
         nodes("sources", typed.sources, &mut cx, |cx, node, owner| cx.source(node, owner));
@@ -87,6 +89,7 @@ pub(super) fn validate(
         plugin_dirs: plugin_dirs?,
         dead_letters: dead_letters?,
         state: state?,
+        admin: admin?,
         sources: sources?,
         parsers: parsers?,
         transforms: transforms?,

@@ -41,6 +41,8 @@ pub(super) struct Pipeline {
     pub state: Key<State>,
     /// When results become visible and state is kept. Needs `[state]`.
     pub commit: Key<Commit>,
+    /// Where a running pipeline can be asked how it goes: metrics and health over HTTP. Without it nobody can.
+    pub admin: Key<Admin>,
     /// Where records come from.
     pub sources: Key<Entries<Source>>,
     /// Plugins that turn records into rows.
@@ -153,4 +155,15 @@ pub(super) struct Commit {
     /// `max_bytes = "16 MiB"`
     #[schemars(extend("default" = "64 MiB"))]
     pub max_bytes: Key<Size>,
+}
+
+/// Metrics for Prometheus at `/metrics`, health at `/livez` and `/readyz`. `run --admin ADDRESS` overrides it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    /// The address to listen on, of this machine only: there is no authentication yet.
+    ///
+    /// `listen = "127.0.0.1:9187"`
+    #[schemars(required)]
+    pub listen: Key<String>,
 }

@@ -69,6 +69,7 @@ pub fn build(
         engine: pipeline.engine.clone(),
         dead_letters: pipeline.dead_letters.clone(),
         state: pipeline.state.clone(),
+        admin: pipeline.admin,
         nodes,
         sources: sources.into_iter().map(|(_, node)| node).collect(),
     };
