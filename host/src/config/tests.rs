@@ -732,8 +732,8 @@ fn the_schema_describes_every_key() {
     walk(&schema, "", &mut missing);
     assert_eq!(missing, Vec::<String>::new());
     assert_eq!(schema["required"], json!(["name"]));
-    let file = &schema["$defs"]["Source"]["oneOf"][0];
-    assert_eq!(file["properties"]["type"]["const"], "file", "{file:#}");
+    let kafka = &schema["$defs"]["Source"]["oneOf"][0];
+    assert_eq!(kafka["properties"]["type"]["const"], "kafka", "{kafka:#}");
     assert_eq!(schema["$defs"]["Window"]["required"], json!(["aggregate"]));
 }
 
