@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Returns the wall clock, microseconds since the Unix epoch.
 pub fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    let now_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    now_us.saturating_add(crate::faults::clock_jump_us(now_us))
 }
 
 /// Returns the CPU time the process has used.

@@ -35,6 +35,7 @@ pub mod diag;
 pub mod encode;
 pub mod engine;
 pub mod expr;
+pub mod faults;
 pub mod generate;
 pub mod hash;
 pub mod kafka;

@@ -9,11 +9,13 @@
 //! | `siblings` | the reference queries on generated data, judged by a plain model (`model`, `made`) |
 //! | `matrix` | every window kind: workers, partitions, epoch cuts, against a plain model |
 //! | `replay` | recorded epochs run again give the same bytes |
+//! | `checkpoints` | from files to files: killed at every step, fenced, damaged, started again |
 //! | `outputs` | revisions, update and complete mode, triggers, folders, the generator as a source |
 //! | `pipelines` | the shipped pipeline files and their own tests |
 //! | `admin` | metrics and health over HTTP |
 //! | `run` | ends, signals, overrides, exit codes, bad input |
 //! | `hostile` | plugins that do everything wrong, in whole pipelines |
+//! | `kafka` | sources, sinks and commits against a real Apache Kafka |
 //! | `ui` | what is said about pipelines that cannot run |
 //! | `third_party` | a plugin written outside this repository |
 
@@ -26,7 +28,9 @@
 mod access_log;
 mod admin;
 mod anomalies;
+mod checkpoints;
 mod hostile;
+mod kafka;
 mod log_analytics;
 mod made;
 mod matrix;

@@ -66,6 +66,7 @@ fn engine(plan: &Arc<Plan>) -> Engine {
         sinks: Vec::new(),
         dead_letters: None,
         record_facts: true,
+        kept: None,
     };
     for node in &plan.nodes {
         options.sinks.push(match &node.kind {

@@ -2,8 +2,10 @@
 
 mod bench;
 mod demo;
+mod faults;
 mod found;
 mod guests;
+mod kafka;
 mod shell;
 mod test;
 
@@ -32,6 +34,14 @@ enum Command {
     Plugins,
     /// Rewrites expected outputs and generated pages; read the difference before committing it.
     Bless,
+    /// A real Apache Kafka on loopback, to try things out with.
+    #[command(subcommand)]
+    Kafka(kafka::Command),
+    /// Disturbs a pipeline on a real Apache Kafka, again and again, and compares what comes out with
+    /// what must.
+    Faults(faults::Options),
+    /// Switches one safeguard of the commit off at a time; the fault suite must notice each.
+    Mutants(faults::Options),
     /// Measures; results go to tests/benches/results.
     Bench(bench::Options),
 }
@@ -43,6 +53,9 @@ fn main() -> Result<()> {
         Command::Ci => test::ci(),
         Command::Plugins => guests::build().map(|_| ()),
         Command::Bless => test::bless(),
+        Command::Kafka(command) => kafka::run(&command),
+        Command::Faults(options) => faults::run_faults(&options),
+        Command::Mutants(options) => faults::run_mutants(&options),
         Command::Bench(options) => bench::run_bench(&options),
     }
 }

@@ -71,6 +71,12 @@ pub trait Authority: Send {
     /// When the authority cannot be reached, or what it holds cannot be understood.
     fn take_over(&mut self) -> Result<Option<Pointer>, AuthorityError>;
 
+    /// Returns the pointer committed last, without taking anything over.
+    ///
+    /// # Errors
+    /// As [`Authority::take_over`].
+    fn current(&mut self) -> Result<Option<Pointer>, AuthorityError>;
+
     /// Sends records that become visible with the commit. Returns when all have arrived.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ pub enum Exit {
     TestFailed,
     /// Stopped on data or state: a source, sink or plugin failed.
     Stopped,
+    /// Another instance has the pipeline now.
+    Fenced,
     /// A bug of ours.
     Bug,
     /// The code of a child's own work.
@@ -26,6 +28,7 @@ impl From<Exit> for ExitCode {
             Exit::TestFailed => Self::from(1),
             Exit::Usage => Self::from(2),
             Exit::Stopped => Self::from(3),
+            Exit::Fenced => Self::from(4),
             Exit::Bug => Self::from(70),
             Exit::Code(code) => Self::from(u8::try_from(code).unwrap_or(70)),
         }

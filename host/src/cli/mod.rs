@@ -1,6 +1,7 @@
 //! The command line: what is typed, and what it means. Errors become words and exit codes here.
 
 mod check;
+mod checkpoints;
 mod exit;
 mod generate;
 mod load;
@@ -8,6 +9,7 @@ mod plugin;
 mod plugins;
 mod progress;
 mod run;
+mod session;
 mod summary;
 mod tell;
 mod test;
@@ -46,13 +48,20 @@ enum Command {
     /// Runs a pipeline. Bounded input ends by itself; Ctrl-C and SIGTERM end cleanly.
     Run(run::Options),
     /// Shows a pipeline's plan, or everything that is wrong with it.
-    Check(PipelineFile),
+    Check(check::Options),
     /// Runs the tests that a pipeline file carries.
     Test(test::Options),
     /// Prints the JSON Schema of pipeline files, for editors.
     Schema,
     /// Makes logs and events to try things with.
     Generate(Box<generate::Options>),
+    /// Looks at the checkpoints of a pipeline.
+    #[command(subcommand)]
+    Checkpoints(checkpoints::Command),
+    /// Keeps the checkpoint that counts, whole and for good. The pipeline may be running.
+    Savepoint(PipelineFile),
+    /// Makes a checkpoint count again, when the commit authority has lost which one does.
+    Recover(checkpoints::Recover),
     /// Looks at plugins.
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -76,6 +85,7 @@ struct PipelineFile {
 
 /// Runs the command line and returns how the process should end.
 pub fn main() -> Exit {
+    let _faults = crate::faults::set_up();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -94,6 +104,9 @@ pub fn main() -> Exit {
         Command::Test(options) => test::test(&options),
         Command::Schema => check::schema(),
         Command::Generate(options) => generate::generate(&options),
+        Command::Checkpoints(command) => checkpoints::checkpoints(&command),
+        Command::Savepoint(file) => checkpoints::savepoint(&file),
+        Command::Recover(options) => checkpoints::recover(&options),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::CompilePlugin { .. } => Exit::Code(crate::plugin::compile_child_main()),
     }

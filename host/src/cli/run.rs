@@ -1,7 +1,6 @@
 //! `millstream run`.
 
 use std::io::IsTerminal;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,14 +12,11 @@ use super::exit::Exit;
 use super::load::{Loaded, load};
 use super::progress::ProgressBar;
 use super::watch::{Watch, WatchOptions};
-use super::{summary, tell};
+use super::{session, summary, tell};
+use crate::checkpoint::Start;
 use crate::clock::{Stopwatch, now_us};
-use crate::config::model::{FileFormat, FileSink, SinkKind, Visible};
 use crate::config::units::format_duration_us;
-use crate::engine::{Engine, EngineError, EngineOptions, Machine};
-use crate::plan::{DEAD_LETTERS, NodeKind, Plan, rejects_schema};
-use crate::sinks::{self, ConsoleOutput, Durability, Sink, SinkError, SinkInput};
-use crate::sources::{self, Source, SourceError};
+use crate::engine::{Engine, Machine};
 
 /// The signals that ask the run to end.
 const STOP_SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
@@ -38,7 +34,38 @@ pub struct Options {
     summary_json: bool,
     #[command(flatten)]
     watch: WatchOptions,
+    #[command(flatten)]
+    start: StartOptions,
 }
+
+/// How a pipeline that keeps state starts.
+#[derive(Debug, Args)]
+struct StartOptions {
+    /// Go on from this checkpoint, whatever the last commit says. Results since it come again.
+    #[arg(long, value_name = "ID", conflicts_with = "reset")]
+    from_checkpoint: Option<String>,
+    /// Begin anew, with empty state, at the sources' start.
+    #[arg(long)]
+    reset: bool,
+}
+
+impl StartOptions {
+    fn start(&self) -> Start {
+        match (&self.from_checkpoint, self.reset) {
+            (Some(id), _) => Start::From(id.clone()),
+            (None, true) => Start::Reset,
+            (None, false) => Start::Continue,
+        }
+    }
+}
+
+/// Aborted commits in a row, with nothing committed between them, after which a pipeline stops:
+/// it is not the moment that is bad.
+const MOST_ABORTS: u32 = 3;
+
+/// The pause before another try, and the longest: it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Runs a pipeline to its end or until it is told to stop.
 pub fn run(options: &Options) -> Exit {
@@ -49,6 +76,13 @@ pub fn run(options: &Options) -> Exit {
     if !options.quiet && !loaded.warnings.is_empty() {
         tell::diagnostics(&loaded.warnings, &loaded.source);
     }
+    if loaded.plan.state.is_none() && options.start.start() != Start::Continue {
+        tell::error(
+            &"the pipeline keeps no state: there is no checkpoint to start from or to leave",
+            Some("add a table: [state] with path = \"state\""),
+        );
+        return Exit::Usage;
+    }
     let signals = match Signals::install(loaded.plan.engine.shutdown_timeout_us) {
         Ok(signals) => signals,
         Err(error) => {
@@ -57,145 +91,135 @@ pub fn run(options: &Options) -> Exit {
         }
     };
     let visible = !options.quiet && !tell::is_json() && std::io::stderr().is_terminal();
-    let bar = ProgressBar::new(visible);
-    let mut watch = match Watch::start(&options.watch, &loaded.plan) {
+    let watch = match Watch::start(&options.watch, &loaded.plan) {
         Ok(watch) => watch,
         Err(exit) => return exit,
     };
-    let engine = open(&loaded.plan, &bar).and_then(|opened| {
-        Engine::new(Arc::clone(&loaded.plan), opened).map_err(OpenError::Engine)
-    });
-    match engine {
-        Ok(engine) => drive(engine, options, &loaded, &signals, (bar, &mut watch)),
-        Err(error) => {
-            tell::error(&tell::with_causes(&error), error.help().as_deref());
-            Exit::Stopped
+    let bar = ProgressBar::new(visible);
+    Run { options, loaded: &loaded, signals: &signals, bar, watch }.run()
+}
+
+/// One call of `millstream run`.
+struct Run<'a> {
+    options: &'a Options,
+    loaded: &'a Loaded,
+    signals: &'a Signals,
+    bar: ProgressBar,
+    watch: Watch,
+}
+
+/// How one try ended.
+enum Try {
+    Over(Exit),
+    /// Everything since the last commit is undone, and may be done again. `progress`: something
+    /// was committed before.
+    Again {
+        why: String,
+        progress: bool,
+    },
+    /// It did not even start, for a reason that may pass.
+    Later {
+        why: String,
+    },
+}
+
+impl Run<'_> {
+    fn run(mut self) -> Exit {
+        let watch = Stopwatch::start();
+        let mut start = self.options.start.start();
+        let (mut aborts, mut in_a_row, mut pause) = (0, 0, FIRST_PAUSE);
+        loop {
+            let why = match self.once(&start, watch, aborts) {
+                Try::Over(exit) => return exit,
+                Try::Again { why, progress } => {
+                    aborts += 1;
+                    self.watch.again();
+                    in_a_row = if progress { 1 } else { in_a_row + 1 };
+                    if progress {
+                        pause = FIRST_PAUSE;
+                    }
+                    why
+                }
+                Try::Later { why } => why,
+            };
+            if in_a_row >= MOST_ABORTS {
+                self.stopped(
+                    &why,
+                    Some("the same commit was aborted each time; nothing of it is visible"),
+                );
+                return Exit::Stopped;
+            }
+            if self.signals.stopped() {
+                return Exit::Done;
+            }
+            tracing::warn!(%why, "going back to the last commit");
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            start = Start::Continue;
         }
     }
-}
 
-fn drive(
-    mut engine: Engine,
-    options: &Options,
-    loaded: &Loaded,
-    signals: &Signals,
-    (mut bar, served): (ProgressBar, &mut Watch),
-) -> Exit {
-    let watch = Stopwatch::start();
-    served.begin();
-    let stop = || signals.stopped();
-    let result = engine.run(&Machine::new(&stop), &mut |engine| {
-        bar.update(engine);
-        served.epoch(engine);
-    });
-    bar.finish();
-    served.end();
-    let closed = engine.close(now_us());
-    let mut exit = Exit::Done;
-    for error in [result.err(), closed.err()].into_iter().flatten() {
-        // A reader that has seen enough ends the run as if it were complete.
-        if error.output_closed() {
-            continue;
-        }
-        let told = format!("pipeline {} stopped: {}", loaded.plan.name, tell::with_causes(&error));
-        tell::error(&told, error.help().as_deref());
-        if exit == Exit::Done {
-            exit = if error.is_bug() { Exit::Bug } else { Exit::Stopped };
+    fn once(&mut self, start: &Start, watch: Stopwatch, aborts: u64) -> Try {
+        match session::open(&self.loaded.plan, start, &self.bar) {
+            Ok(engine) => self.drive(engine, watch, aborts),
+            Err(error) => {
+                if let Some(why) = error.may_pass() {
+                    return Try::Later { why: why.to_owned() };
+                }
+                tell::error(&tell::with_causes(&error), error.help().as_deref());
+                Try::Over(if error.fenced() { Exit::Fenced } else { Exit::Stopped })
+            }
         }
     }
-    let summary = summary::of(&engine, watch.elapsed());
-    if options.summary_json || (tell::is_json() && !options.quiet) {
-        eprintln!("{}", summary.to_json());
-    } else if !options.quiet {
-        eprint!("\n{summary}");
-    }
-    exit
-}
 
-/// Why a pipeline cannot start.
-#[derive(Debug, thiserror::Error)]
-enum OpenError {
-    #[error("source `{node}`: {source}")]
-    Source { node: String, source: SourceError },
-    #[error("sink `{node}`: {source}")]
-    Sink { node: String, source: SinkError },
-    #[error(transparent)]
-    Engine(EngineError),
-}
-
-impl OpenError {
-    fn help(&self) -> Option<String> {
-        match self {
-            Self::Source { node, source: source @ SourceError::Missing { .. } } => Some(format!(
-                "{}; `--set sources.{node}.path=FILE` names another file, and \
-                 `millstream generate` makes one to try with",
-                source.help().unwrap_or_default()
-            )),
-            Self::Source { source, .. } => source.help(),
-            Self::Sink { source, .. } => Some(source.remedy().to_owned()),
-            Self::Engine(error) => error.help(),
-        }
-    }
-}
-
-/// Sources with the names of their nodes.
-type NamedSources = Vec<(String, Box<dyn Source>)>;
-
-/// Opens sources and sinks. What sinks show goes past `bar`.
-fn open(plan: &Plan, bar: &ProgressBar) -> Result<EngineOptions, OpenError> {
-    Ok(EngineOptions {
-        sources: open_sources(plan)?,
-        sinks: open_sinks(plan, bar)?,
-        dead_letters: open_dead_letters(plan, bar)?,
-        record_facts: false,
-    })
-}
-
-fn open_sources(plan: &Plan) -> Result<NamedSources, OpenError> {
-    let mut opened = Vec::with_capacity(plan.sources.len());
-    for id in &plan.sources {
-        let node = plan.node(*id);
-        let NodeKind::Source(source) = &node.kind else { continue };
-        // The configuration has made every path relative to the pipeline file's folder.
-        let source = sources::open(&source.config.kind, source.id, Path::new(""), None)
-            .map_err(|source| OpenError::Source { node: node.name.clone(), source })?;
-        opened.push((node.name.clone(), source));
-    }
-    Ok(opened)
-}
-
-fn open_sinks(plan: &Plan, bar: &ProgressBar) -> Result<Vec<Option<Box<dyn Sink>>>, OpenError> {
-    let mut opened = Vec::with_capacity(plan.nodes.len());
-    for node in &plan.nodes {
-        opened.push(match &node.kind {
-            NodeKind::Sink(sink) => Some(
-                sinks::build(&sink.config, &sink.inputs, || console(bar), None, Durability::AtRoll)
-                    .map_err(|source| OpenError::Sink { node: node.name.clone(), source })?,
-            ),
-            _ => None,
+    fn drive(&mut self, mut engine: Engine, watch: Stopwatch, aborts: u64) -> Try {
+        let stop = || self.signals.stopped();
+        let (bar, asked) = (&mut self.bar, &mut self.watch);
+        asked.begin();
+        let result = engine.run(&Machine::new(&stop), &mut |engine| {
+            bar.update(engine);
+            asked.epoch(engine);
         });
+        self.bar.finish();
+        self.watch.end(&engine);
+        if let Err(error) = &result
+            && let Some(why) = error.aborted()
+        {
+            let progress = engine.commits().is_some_and(|commits| commits.counts().commits > 0);
+            return Try::Again { why: why.to_owned(), progress };
+        }
+        // What a failed run has not committed is the next run's, or another instance's, to publish.
+        let close = result.is_ok() || engine.commits().is_none();
+        let closed = if close { engine.close(now_us()) } else { Ok(()) };
+        let mut exit = Exit::Done;
+        for error in [result.err(), closed.err()].into_iter().flatten() {
+            // A reader that has seen enough ends the run as if it were complete.
+            if error.output_closed() {
+                continue;
+            }
+            self.stopped(&tell::with_causes(&error), error.help().as_deref());
+            if exit == Exit::Done {
+                exit = if error.fenced() {
+                    Exit::Fenced
+                } else if error.is_bug() {
+                    Exit::Bug
+                } else {
+                    Exit::Stopped
+                };
+            }
+        }
+        let mut summary = summary::of(&engine, watch.elapsed());
+        summary.aborted_commits = aborts;
+        if self.options.summary_json || (tell::is_json() && !self.options.quiet) {
+            eprintln!("{}", summary.to_json());
+        } else if !self.options.quiet {
+            eprint!("\n{summary}");
+        }
+        Try::Over(exit)
     }
-    Ok(opened)
-}
 
-fn open_dead_letters(plan: &Plan, bar: &ProgressBar) -> Result<Option<Box<dyn Sink>>, OpenError> {
-    let Some(settings) = &plan.dead_letters else { return Ok(None) };
-    let kind = SinkKind::File(FileSink {
-        path: settings.path.clone(),
-        format: FileFormat::Jsonl,
-        visible: Visible::Commit,
-        roll_us: i64::MAX,
-        roll_bytes: u64::MAX,
-    });
-    let inputs = [SinkInput { node: DEAD_LETTERS.to_owned(), schema: rejects_schema() }];
-    let sink = sinks::build(&kind, &inputs, || console(bar), None, Durability::AtRoll);
-    sink.map(Some).map_err(|source| OpenError::Sink { node: DEAD_LETTERS.to_owned(), source })
-}
-
-fn console(bar: &ProgressBar) -> ConsoleOutput {
-    ConsoleOutput {
-        writer: bar.beside(std::io::stdout()),
-        colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    fn stopped(&self, why: &str, help: Option<&str>) {
+        tell::error(&format!("pipeline {} stopped: {why}", self.loaded.plan.name), help);
     }
 }
 

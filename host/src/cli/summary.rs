@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::config::model::Severity;
-use crate::engine::Engine;
+use crate::engine::{CommitCounts, Engine};
 use crate::parse::PLUGIN_FAILURE;
 use crate::plan::{NodeId, NodeKind};
 use crate::report::{
-    Lateness, ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary, peak_memory_bytes,
+    CommitSummary, Lateness, ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary,
+    peak_memory_bytes,
 };
 
 /// Returns the summary of a run.
@@ -19,11 +20,16 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
         rows_read: stats.records,
         bytes_read: stats.bytes,
         peak_memory_bytes: peak_memory_bytes(),
+        commits: engine.commits().map(|commits| commits_of(commits.counts())),
         ..RunSummary::default()
     };
     for (index, (node, counters)) in plan.nodes.iter().zip(&stats.nodes).enumerate() {
         let name = node.name.clone();
         let rejected: u64 = counters.rejects.values().sum();
+        if counters.state_bytes_max > 0 {
+            let bytes = u64::try_from(counters.state_bytes_max).unwrap_or(u64::MAX);
+            summary.state.push((name.clone(), bytes));
+        }
         if counters.made_null > 0 {
             summary.made_null.push((name.clone(), counters.made_null));
         }
@@ -76,6 +82,18 @@ pub fn of(engine: &Engine, elapsed: Duration) -> RunSummary {
         }
     }
     summary
+}
+
+fn commits_of(counts: &CommitCounts) -> CommitSummary {
+    let count = u32::try_from(counts.commits).unwrap_or(u32::MAX).max(1);
+    CommitSummary {
+        count: counts.commits,
+        bytes: counts.bytes,
+        average: counts.duration / count,
+        longest: counts.longest,
+        state_bytes: counts.state_bytes,
+        last: counts.last.clone(),
+    }
 }
 
 /// Returns the longest delay of the sources that a node follows.

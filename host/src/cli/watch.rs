@@ -22,10 +22,8 @@ pub struct WatchOptions {
 
 /// Keeps the metrics of a process, and serves them if they are asked for.
 pub struct Watch {
-    /// For whoever commits.
-    pub metrics: Arc<Metrics>,
-    /// For whoever goes back to the last commit.
-    pub health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
     /// Of the engine that runs now.
     publisher: Publisher,
     server: Option<Admin>,
@@ -67,8 +65,17 @@ impl Watch {
         }
     }
 
-    /// Says that the run ends.
-    pub fn end(&self) {
+    /// Says that a commit was aborted, and the run goes back to the one before.
+    pub fn again(&self) {
+        self.metrics.aborted();
+        self.health.set(Readiness::Starting);
+    }
+
+    /// Says that an engine has ended, and publishes what it did last.
+    pub fn end(&mut self, engine: &Engine) {
         self.health.set(Readiness::Stopping);
+        if self.server.is_some() {
+            self.publisher.publish(engine);
+        }
     }
 }

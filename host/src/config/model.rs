@@ -4,9 +4,16 @@
 //! microseconds, sizes bytes. SQL texts and names that refer to other nodes keep their span, so
 //! that the plan can point at them.
 
+mod kafka;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
+
+pub use kafka::{
+    Delivery, KafkaConnection, KafkaSink, KafkaSource, KafkaTopic, KafkaTopics, Property, Sasl,
+    Secret, StartOffset, Tls, cluster,
+};
 
 /// A value and its byte range in the pipeline file.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +151,8 @@ pub struct Source {
 /// What a source reads.
 #[derive(Clone, Debug)]
 pub enum SourceKind {
+    /// Topics of a Kafka cluster.
+    Kafka(Box<KafkaSource>),
     /// One or several files, each one partition.
     File(FileSource),
     /// All files of a folder, present and future.
@@ -432,6 +441,8 @@ pub struct Sink {
 /// What a sink writes.
 #[derive(Clone, Debug)]
 pub enum SinkKind {
+    /// Topics of a Kafka cluster.
+    Kafka(Box<KafkaSink>),
     /// The standard output.
     Console(ConsoleSink),
     /// Files.

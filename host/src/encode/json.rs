@@ -85,7 +85,7 @@ impl JsonEncoder {
 
 /// Appends a cell as JSON.
 #[inline]
-fn write_json_value(out: &mut Vec<u8>, value: Value<'_>) {
+pub(crate) fn write_json_value(out: &mut Vec<u8>, value: Value<'_>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),

@@ -33,5 +33,6 @@ pub use column::check_schema;
 pub(crate) use column::{Column, Value};
 pub use csv::CsvEncoder;
 pub use error::EncodeError;
+pub(crate) use json::write_json_value;
 pub use json::{JsonEncoder, Tag, row_json, write_json_string};
 pub use table::{TableStyle, write_table};

@@ -2,7 +2,9 @@
 
 use arrow::error::ArrowError;
 
+use crate::checkpoint::{AuthorityError, CommitError};
 use crate::parse::ParseError;
+use crate::report::bytes_text;
 use crate::rules::RuleError;
 use crate::sinks::SinkError;
 use crate::sources::SourceError;
@@ -89,6 +91,19 @@ pub enum EngineError {
     /// The worker threads ended: our bug.
     #[error("the worker threads are gone")]
     WorkersGone,
+    /// State has outgrown its budget.
+    #[error("state takes {}, more than state.max_bytes ({}): {}", bytes_text(*bytes), bytes_text(*most), largest.join(", "))]
+    StateBudget {
+        /// What it takes.
+        bytes: u64,
+        /// What it may take.
+        most: u64,
+        /// The nodes that take the most, with their sizes.
+        largest: Vec<String>,
+    },
+    /// A commit does not count.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
     /// A recorded epoch does not fit the input any more.
     #[error("epoch {epoch} cannot be replayed: {what}")]
     Replay {
@@ -115,6 +130,19 @@ impl EngineError {
         matches!(self, Self::Sink { source, .. } if source.is_closed())
     }
 
+    /// Returns true when another instance has the pipeline now.
+    pub fn fenced(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Authority(AuthorityError::Fenced { .. })))
+    }
+
+    /// Returns why everything since the last commit is undone, when running it again may help.
+    pub fn aborted(&self) -> Option<&str> {
+        match self {
+            Self::Commit(CommitError::Authority(AuthorityError::Aborted { what })) => Some(what),
+            _ => None,
+        }
+    }
+
     /// Returns true when it is a bug of ours.
     pub fn is_bug(&self) -> bool {
         matches!(self, Self::Panic { .. } | Self::WorkersGone | Self::Columns { .. })
@@ -128,6 +156,13 @@ impl EngineError {
             Self::Sink { source, .. } | Self::DeadLetters { source } => {
                 Some(source.remedy().to_owned())
             }
+            Self::Commit(error) => error.remedy(),
+            Self::StateBudget { .. } => Some(
+                "nothing since the last commit was published; give it more: [state] max_bytes, or \
+                 let it keep less: a shorter `allowed_lateness` or watermark delay, a `state_ttl` \
+                 on rules, `max_drift` on the source, fewer keys"
+                    .into(),
+            ),
             Self::Panic { .. } | Self::WorkersGone | Self::Columns { .. } => {
                 Some("this is a bug of millstream; please report it with the pipeline file".into())
             }

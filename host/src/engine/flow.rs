@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use super::facts::EpochFacts;
 use super::worker::{Stage1, Stage2};
-use crate::sources::Oversized;
+use crate::sources::{Oversized, PartitionInfo};
 use crate::window::PartitionTime;
 
 /// The number of a chunk, counted over the whole run.
@@ -35,6 +35,8 @@ pub struct Cut {
     pub facts: EpochFacts,
     /// Records of it that were too long.
     pub oversized: Vec<Oversized>,
+    /// Where each source's partitions go on.
+    pub places: Vec<Vec<PartitionInfo>>,
     /// The number behind its last chunk.
     end: Seq,
 }
@@ -68,9 +70,14 @@ impl Flow {
     }
 
     /// Ends the epoch behind the last chunk.
-    pub fn cut(&mut self, facts: EpochFacts, oversized: Vec<Oversized>) {
+    pub fn cut(
+        &mut self,
+        facts: EpochFacts,
+        oversized: Vec<Oversized>,
+        places: Vec<Vec<PartitionInfo>>,
+    ) {
         let end = self.seq(self.slots.len());
-        self.cuts.push_back(Cut { facts, oversized, end });
+        self.cuts.push_back(Cut { facts, oversized, places, end });
     }
 
     /// Returns a chunk that is not merged.
@@ -170,7 +177,7 @@ mod tests {
     fn the_next_epoch_is_placed_only_when_this_one_has_ended() {
         let mut flow = Flow::default();
         let first = flow.add();
-        flow.cut(EpochFacts { epoch: 7, ..EpochFacts::default() }, Vec::new());
+        flow.cut(EpochFacts { epoch: 7, ..EpochFacts::default() }, Vec::new(), Vec::new());
         let second = flow.add();
         for (seq, records) in [(first, 1), (second, 2)] {
             flow.slot(seq).unwrap().stage1 = Some(parsed(records));
@@ -183,7 +190,7 @@ mod tests {
         assert_eq!(place_all(&mut flow), [second]);
         assert_eq!(merge_all(&mut flow), [2]);
         assert!(flow.end().is_none());
-        flow.cut(EpochFacts::default(), Vec::new());
+        flow.cut(EpochFacts::default(), Vec::new(), Vec::new());
         assert!(flow.end().is_some(), "an epoch without chunks ends at once");
     }
 }

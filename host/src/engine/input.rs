@@ -5,6 +5,7 @@
 //! each of its partitions, so that records are worked on while they are in the cache and little
 //! memory is held, however much an epoch may take.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::EngineError;
@@ -12,7 +13,10 @@ use super::facts::{ChunkRange, EpochFacts};
 use super::outside::Outside;
 use crate::config::model::Engine;
 use crate::data::{Chunk, Partition, PartitionName, PartitionRef, SourceId};
-use crate::sources::{Oversized, Progress, ReadBudget, ReadOutput, ReadState, Source};
+use crate::sources::{
+    Oversized, PartitionInfo, PartitionState, Progress, ReadBudget, ReadOutput, ReadState, Source,
+    SourceState,
+};
 
 /// The longest a turn waits for data, so that a stop is heard soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
@@ -70,6 +74,8 @@ pub struct EpochReads {
     pub oversized: Vec<Oversized>,
     /// For each source, whether it had nothing more to give.
     pub drained: Vec<bool>,
+    /// Where each source's partitions go on.
+    pub places: Vec<Vec<PartitionInfo>>,
 }
 
 impl Input {
@@ -195,7 +201,29 @@ impl Input {
         let Reads { ranges, mut oversized, .. } = std::mem::take(&mut self.epoch);
         oversized.sort_by_key(|record| (record.from, record.position));
         let drained = self.readers.iter().map(|reader| reader.idle || reader.ended).collect();
-        EpochReads { ranges, oversized, drained }
+        EpochReads { ranges, oversized, drained, places: self.places() }
+    }
+
+    /// Returns where each source's partitions go on.
+    pub fn places(&self) -> Vec<Vec<PartitionInfo>> {
+        self.readers.iter().map(|reader| reader.source.partitions().to_vec()).collect()
+    }
+
+    /// Returns what a restart must know of each source, by name, with its partitions at `places`.
+    pub fn states(&self, places: &[Vec<PartitionInfo>]) -> BTreeMap<String, SourceState> {
+        let partition = |info: &PartitionInfo| PartitionState {
+            name: info.name.to_string(),
+            position: info.position,
+            finished: info.finished,
+        };
+        let readers = self.readers.iter().zip(places);
+        readers
+            .map(|(reader, places)| {
+                let partitions = places.iter().map(partition).collect();
+                let state = SourceState { partitions, detail: reader.source.detail() };
+                (reader.name.clone(), state)
+            })
+            .collect()
     }
 
     /// Takes the memory of a chunk that is done with.

@@ -6,6 +6,7 @@
 //! epoch's computation knows of the outside is its [`EpochFacts`]; running the same facts over the
 //! same input again gives the same bytes.
 
+mod commits;
 mod error;
 mod evaluator;
 mod facts;
@@ -25,6 +26,7 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use commits::{CommitCounts, Commits, Kept};
 pub use error::EngineError;
 pub use facts::{ChunkRange, EpochFacts, QuietPartition};
 pub use input::{EpochInput, Input};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::commits::{self, Commits, Kept};
 use super::error::EngineError;
 use super::facts::EpochFacts;
 use super::flow::{Cut, Flow};
@@ -12,9 +13,11 @@ use super::pool::{Done, Pool, Task, guarded};
 use super::time::EventTime;
 use super::wiring::Wiring;
 use super::worker::{Stage2, Work};
+use crate::checkpoint::{self, Commit, Opened};
 use crate::data::{Chunk, Partition, PartitionRef, SourceId};
 use crate::parse::{Reason, RejectedRecord, Rejects};
 use crate::plan::{NodeId, NodeKind, Plan};
+use crate::report::bytes_text;
 use crate::sinks::Sink;
 use crate::sources::{Oversized, Progress, Source};
 use crate::watermark::SourceClock;
@@ -36,6 +39,8 @@ pub struct EngineOptions {
     pub dead_letters: Option<Box<dyn Sink>>,
     /// Keep every epoch's facts, to replay them.
     pub record_facts: bool,
+    /// Commits and the state that they start from; none: nothing is kept.
+    pub kept: Option<Kept>,
 }
 
 /// How a run ended.
@@ -59,6 +64,7 @@ pub struct Engine {
     /// The number of the next epoch to be cut.
     epoch: u64,
     facts: Option<Vec<EpochFacts>>,
+    commits: Option<Commits>,
 }
 
 /// Told after each epoch.
@@ -73,12 +79,28 @@ impl Engine {
         let wiring = Arc::new(Wiring::of(&plan));
         let pool = Pool::new(&plan, &wiring, plan.engine.workers)?;
         let (sinks, dead_letters) = (options.sinks, options.dead_letters);
-        let owner = Owner::new(Arc::clone(&plan), Arc::clone(&wiring), sinks, dead_letters);
+        let (commits, opened) = match options.kept {
+            Some(Kept { committer, settings, opened }) => {
+                (Some(Commits::new(committer, settings, opened.manifest.is_some())), opened)
+            }
+            None => (None, Opened { manifest: None, states: checkpoint::empty(&plan) }),
+        };
+        let (shared, wires) = (Arc::clone(&plan), Arc::clone(&wiring));
+        let mut owner = Owner::new(shared, wires, opened.states, sinks, dead_letters);
+        let mut time = EventTime::new(&plan);
+        let mut epoch = 0;
+        if let Some(manifest) = &opened.manifest {
+            owner.resume(manifest);
+            time.resume(&plan, &manifest.time);
+            epoch = manifest.epoch;
+        }
+        if commits.is_some() {
+            owner.track();
+        }
         let input = Input::new(options.sources, plan.engine.clone());
-        let time = EventTime::new(&plan);
         let facts = options.record_facts.then(Vec::new);
         let flow = Flow::default();
-        Ok(Self { plan, wiring, input, pool, flow, owner, time, epoch: 0, facts })
+        Ok(Self { plan, wiring, input, pool, flow, owner, time, epoch, facts, commits })
     }
 
     /// Runs epochs until the input ends or the outside says stop. `on_epoch` is called after each.
@@ -131,6 +153,11 @@ impl Engine {
         &self.owner
     }
 
+    /// Returns the commits, when state is kept.
+    pub fn commits(&self) -> Option<&Commits> {
+        self.commits.as_ref()
+    }
+
     /// Returns how far each source is.
     pub fn progress(&self) -> Vec<Progress> {
         self.input.progress()
@@ -166,14 +193,18 @@ impl Engine {
         on_epoch: OnEpoch<'_>,
     ) -> Result<Outcome, EngineError> {
         let mut outcome = None;
+        self.first_commit(outside.now_us())?;
         self.input.begin(outside);
         loop {
             while let Some(done) = self.pool.ready() {
                 self.take(done)?;
             }
             self.settle(on_epoch)?;
+            self.look_at_commit()?;
             let busy = self.flow.chunks() > 0;
             if let Some(outcome) = outcome.filter(|_| !busy) {
+                self.owner.finish();
+                self.finish_commits(outside.now_us(), true)?;
                 return Ok(outcome);
             }
             let room = self.flow.chunks() < self.pool.limit() && self.flow.cuts() < EPOCHS_AHEAD;
@@ -205,7 +236,7 @@ impl Engine {
                 self.work()?;
             }
         }
-        self.flow.cut(facts.clone(), input.oversized);
+        self.flow.cut(facts.clone(), input.oversized, Vec::new());
         self.epoch = facts.epoch + 1;
         self.settle(&mut |_| ())?;
         while self.flow.chunks() > 0 {
@@ -246,7 +277,7 @@ impl Engine {
     /// Ends the epoch that is being read: from here on it is a function of its facts. Returns how
     /// the run ends, when this was its last epoch.
     fn cut(&mut self, now_us: i64, stop: bool) -> Option<Outcome> {
-        let EpochReads { ranges, oversized, drained } = self.input.end();
+        let EpochReads { ranges, oversized, drained, places } = self.input.end();
         let partitions = self.input.partition_counts();
         let quiet = self.time.quiet(&ranges, &partitions, &drained, now_us);
         let facts = EpochFacts {
@@ -259,7 +290,7 @@ impl Engine {
             ended: self.input.ended(),
         };
         self.epoch += 1;
-        self.flow.cut(facts, oversized);
+        self.flow.cut(facts, oversized, places);
         if self.input.all_ended() {
             Some(Outcome::Finished)
         } else {
@@ -294,18 +325,99 @@ impl Engine {
     }
 
     fn end(&mut self, cut: Cut) -> Result<(), EngineError> {
-        let Cut { facts, oversized, .. } = cut;
+        let Cut { facts, oversized, places, .. } = cut;
         for record in &oversized {
             self.refuse_oversized(record, facts.now_us)?;
         }
         self.time.end(&facts);
         let clocks = self.time.clocks();
         let end = EpochEnd { epoch: facts.epoch, now_us: facts.now_us, clocks: &clocks };
-        self.owner.end_epoch(&end)?;
+        let moved = self.owner.end_epoch(&end)?;
+        let now_us = facts.now_us;
+        self.within_budget()?;
         if let Some(all) = &mut self.facts {
-            all.push(facts);
+            all.push(facts.clone());
         }
-        Ok(())
+        let Some(commits) = &mut self.commits else { return self.owner.commit(now_us) };
+        let changed = moved || !facts.ranges.is_empty();
+        commits.ended(facts, places, changed);
+        self.commit_if_due(now_us)
+    }
+
+    /// Stops before the kernel would, with the names of what has grown.
+    fn within_budget(&self) -> Result<(), EngineError> {
+        let most = self.plan.state.as_ref().and_then(|state| state.max_bytes);
+        let bytes = self.owner.stats().state_bytes();
+        let Some(most) = most.filter(|most| bytes > *most) else { return Ok(()) };
+        let nodes = self.plan.nodes.iter().zip(&self.owner.stats().nodes);
+        let mut largest: Vec<(usize, &str)> =
+            nodes.map(|(node, stats)| (stats.state_bytes, node.name.as_str())).collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        let shown = largest.into_iter().take(3).filter(|(bytes, _)| *bytes > 0);
+        let text = |bytes: usize| bytes_text(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let largest = shown.map(|(bytes, name)| format!("`{name}` {}", text(bytes))).collect();
+        Err(EngineError::StateBudget { bytes, most, largest })
+    }
+
+    /// Begins a commit when it is time. While one is under way the stream goes on, until it holds
+    /// back too much.
+    fn commit_if_due(&mut self, now_us: i64) -> Result<(), EngineError> {
+        let waiting = self.owner.waiting_bytes();
+        let Some(commits) = &mut self.commits else { return Ok(()) };
+        if !commits.is_due(now_us, waiting) {
+            return Ok(());
+        }
+        while commits.must_wait(waiting) {
+            if commits.wait()? {
+                self.owner.publish()?;
+            }
+        }
+        if commits.under_way() { Ok(()) } else { self.begin_commit(now_us) }
+    }
+
+    fn begin_commit(&mut self, now_us: i64) -> Result<(), EngineError> {
+        let delta = self.owner.take_delta()?;
+        let sinks = self.owner.seal(now_us)?;
+        let Some(commits) = &mut self.commits else { return Ok(()) };
+        let commit = Commit {
+            chunks: self.owner.chunks(),
+            sources: self.input.states(commits.places()),
+            time: self.time.trackers(&self.plan),
+            watermarks: self.owner.named_watermarks(),
+            sinks,
+            ..commits::commit(self.owner.epoch(), now_us, delta)
+        };
+        Ok(commits.begin(now_us, commit)?)
+    }
+
+    /// Commits the beginning, so that whatever is written from here on is known to be newer.
+    fn first_commit(&mut self, now_us: i64) -> Result<(), EngineError> {
+        let Some(commits) = &mut self.commits else { return Ok(()) };
+        commits.start(now_us, self.input.places());
+        self.finish_commits(now_us, false)
+    }
+
+    fn look_at_commit(&mut self) -> Result<(), EngineError> {
+        let Some(commits) = &mut self.commits else { return Ok(()) };
+        if commits.poll()? { self.owner.publish() } else { Ok(()) }
+    }
+
+    /// Commits what is not committed and waits for it. The last commit of a run covers also what
+    /// sinks hold back.
+    fn finish_commits(&mut self, now_us: i64, mut last: bool) -> Result<(), EngineError> {
+        loop {
+            let Some(commits) = &mut self.commits else { return Ok(()) };
+            if commits.under_way() {
+                if commits.wait()? {
+                    self.owner.publish()?;
+                }
+            } else if commits.changed() || std::mem::take(&mut last) {
+                last = false;
+                self.begin_commit(now_us)?;
+            } else {
+                return Ok(());
+            }
+        }
     }
 
     /// Records that were too long reach no parser; they are refused in the name of each parser

@@ -125,6 +125,12 @@ impl Stats {
         }
     }
 
+    /// Returns the memory of all state.
+    pub fn state_bytes(&self) -> u64 {
+        let bytes = self.nodes.iter().map(|node| u64::try_from(node.state_bytes).unwrap_or(0));
+        bytes.fold(0, u64::saturating_add)
+    }
+
     /// Counts alerts by severity.
     pub fn alerts(&mut self, node: NodeId, alerts: &RecordBatch) {
         let Some(stats) = self.node(node) else { return };

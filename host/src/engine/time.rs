@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{ChunkRange, EpochFacts, QuietPartition};
 use crate::data::{NO_TIME, Partition, PartitionRef, SourceId};
+use crate::faults;
 use crate::plan::{NodeKind, Plan};
 use crate::watermark::{LastRead, SourceClock, Tracker, idle_candidates};
 use crate::window::PartitionTime;
@@ -42,6 +43,29 @@ impl EventTime {
             sources.push(SourceTime { tracker, delay_us, idle_timeout_us });
         }
         Self { sources, reads: BTreeMap::new(), last_epoch_us: None }
+    }
+
+    /// Goes on from a checkpoint: replayed rows are then as late as they were, and no later. The
+    /// delay is the pipeline file's.
+    pub fn resume(&mut self, plan: &Plan, kept: &BTreeMap<String, Tracker>) {
+        if faults::mutant("restored-watermark") {
+            return;
+        }
+        for (id, time) in plan.sources.iter().zip(&mut self.sources) {
+            let node = plan.node(*id);
+            let (Some(tracker), NodeKind::Source(source)) = (kept.get(&node.name), &node.kind)
+            else {
+                continue;
+            };
+            time.tracker = tracker.clone();
+            time.tracker.set_delay(source.id, time.delay_us);
+        }
+    }
+
+    /// Returns the trackers by the names of their sources, for a checkpoint.
+    pub fn trackers(&self, plan: &Plan) -> BTreeMap<String, Tracker> {
+        let names = plan.sources.iter().map(|id| plan.node(*id).name.clone());
+        names.zip(self.sources.iter().map(|time| time.tracker.clone())).collect()
     }
 
     /// Returns the partitions that have given nothing for their source's idle timeout although

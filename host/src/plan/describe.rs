@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 use arrow::datatypes::Schema;
 
 use super::graph::Port;
+use super::guarantee::guarantees;
 use super::nodes::{Named, NodeKind, Plan, PlanNode, RuleBody, RuleNode, SourceNode, WindowNode};
-use crate::config::model::{OutputMode, RowOrder, SinkKind, SourceKind, WindowKind};
+use crate::config::model::{
+    KafkaSink, KafkaSource, KafkaTopic, KafkaTopics, OutputMode, RowOrder, SinkKind, SourceKind,
+    WindowKind,
+};
 use crate::config::units::format_duration_us;
 use crate::expr::type_name;
 use crate::sinks;
@@ -49,6 +53,10 @@ pub fn describe(plan: &Plan) -> String {
             let _ = writeln!(out, "  gives    {}{}: {}", node.name, port.suffix(), columns(schema));
         }
     }
+    let _ = writeln!(out, "\ncommits and delivery");
+    for line in guarantees(plan) {
+        let _ = writeln!(out, "  {line}");
+    }
     out
 }
 
@@ -77,6 +85,7 @@ fn details(node: &PlanNode) -> Vec<String> {
         NodeKind::Rule(rule) => rule_lines(rule),
         NodeKind::Sink(sink) => {
             let to = match &sink.config {
+                SinkKind::Kafka(sink) => kafka_sink(sink),
                 SinkKind::Console(_) => "console".into(),
                 SinkKind::File(file) => file.path.display().to_string(),
                 SinkKind::Discard => "nowhere".into(),
@@ -94,8 +103,29 @@ fn named(what: &str, columns: &[Named]) -> Vec<String> {
     columns.iter().map(line).collect()
 }
 
+fn kafka_source(source: &KafkaSource) -> String {
+    let topics = match &source.topics {
+        KafkaTopics::Named(names) => {
+            let names: Vec<&str> = names.iter().map(|name| name.value.as_str()).collect();
+            names.join(", ")
+        }
+        KafkaTopics::Pattern(pattern) => format!("topics that match {}", pattern.value),
+    };
+    let bounded = if source.bounded { ", up to what is there" } else { "" };
+    format!("kafka {}: {topics}{bounded}", source.connection.brokers.value)
+}
+
+fn kafka_sink(sink: &KafkaSink) -> String {
+    let topic = match &sink.topic {
+        KafkaTopic::Fixed(name) => name.value.clone(),
+        KafkaTopic::Column(column) => format!("the topic in column {}", column.value),
+    };
+    format!("kafka {}: {topic}", sink.connection.brokers.value)
+}
+
 fn source_lines(source: &SourceNode) -> Vec<String> {
     let what = match &source.config.kind {
+        SourceKind::Kafka(source) => kafka_source(source),
         SourceKind::File(file) => {
             let paths: Vec<String> =
                 file.paths.iter().map(|path| path.value.display().to_string()).collect();

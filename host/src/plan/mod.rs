@@ -7,6 +7,7 @@
 mod builder;
 mod describe;
 mod graph;
+mod guarantee;
 mod key_path;
 mod nodes;
 mod rejects;

@@ -218,6 +218,8 @@ pub struct WindowNode {
     pub output: model::OutputMode,
     /// Windows may fire again: results say in a column `revision` which firing they are of.
     pub numbered: bool,
+    /// What its state depends on, as text: kept state fits as long as this stays.
+    pub definition: String,
 }
 
 /// A rule.
@@ -232,6 +234,8 @@ pub struct RuleNode {
     pub state_ttl_us: Option<i64>,
     /// Also evaluate revisions of windows.
     pub revisions: bool,
+    /// What its state depends on, as text: kept state fits as long as this stays.
+    pub definition: String,
 }
 
 /// The two kinds of rules.

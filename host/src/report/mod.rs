@@ -11,4 +11,6 @@ mod summary;
 pub use format::{bytes_text, count_text, duration_text};
 pub use lateness::Lateness;
 pub use memory::{memory_bytes, peak_memory_bytes};
-pub use summary::{ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary};
+pub use summary::{
+    CommitSummary, ParserSummary, RuleSummary, RunSummary, SinkReport, WindowSummary,
+};

@@ -39,8 +39,31 @@ pub struct RunSummary {
     pub poison: u64,
     /// Values that SQL made null (divisions by zero, failed casts, overflows), by node.
     pub made_null: Vec<(String, u64)>,
+    /// Commits of state and outputs; none when no state is kept.
+    pub commits: Option<CommitSummary>,
+    /// The most memory that the state of each node took.
+    pub state: Vec<(String, u64)>,
+    /// Commits that were undone and run again.
+    pub aborted_commits: u64,
     /// The most memory in use; none where the system does not tell.
     pub peak_memory_bytes: Option<u64>,
+}
+
+/// What was committed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CommitSummary {
+    /// How often.
+    pub count: u64,
+    /// Bytes written, all together.
+    pub bytes: u64,
+    /// The average time of one, from begin to end.
+    pub average: Duration,
+    /// The longest.
+    pub longest: Duration,
+    /// Bytes of the last checkpoint.
+    pub state_bytes: u64,
+    /// The last checkpoint.
+    pub last: Option<String>,
 }
 
 /// What a parser made of its records, or a transform of its rows.
@@ -87,6 +110,32 @@ pub struct SinkReport {
     pub name: String,
     /// Rows, bytes, files.
     pub summary: SinkSummary,
+}
+
+impl CommitSummary {
+    fn to_json(&self) -> Json {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        json!({
+            "count": self.count, "bytes": self.bytes, "average_us": micros(self.average),
+            "longest_us": micros(self.longest), "state_bytes": self.state_bytes, "last": self.last,
+        })
+    }
+
+    fn lines(&self, aborted: u64) -> Vec<Line> {
+        let millis = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1000.0);
+        let (average, longest) = (millis(self.average), millis(self.longest));
+        let mut note = format!("{average} each, the longest {longest}");
+        if aborted > 0 {
+            note.push_str(&format!("; {aborted} aborted and run again"));
+        }
+        let cells = [count_text(self.count), bytes_text(self.bytes), "".into()];
+        let mut lines = vec![Line { name: "commits".into(), cells, note }];
+        if let Some(last) = &self.last {
+            let cells = ["".into(), bytes_text(self.state_bytes), "".into()];
+            lines.push(Line { name: "checkpoint".into(), cells, note: last.clone() });
+        }
+        lines
+    }
 }
 
 impl WindowSummary {
@@ -143,6 +192,11 @@ impl RunSummary {
             "sinks": self.sinks.iter().map(sink).collect::<Vec<_>>(),
             "poison": self.poison,
             "made_null": made_null,
+            "commits": self.commits.as_ref().map(CommitSummary::to_json),
+            "aborted_commits": self.aborted_commits,
+            "state_bytes_max": Json::Object(
+                self.state.iter().map(|(name, n)| (name.clone(), Json::from(*n))).collect(),
+            ),
             "peak_memory_bytes": self.peak_memory_bytes,
         })
     }
@@ -195,6 +249,20 @@ impl RunSummary {
             ];
             Line::node(&s.name, cells, checksum.unwrap_or_default())
         });
+        if !self.state.is_empty() {
+            let all = self.state.iter().map(|(_, bytes)| bytes).sum();
+            let mut largest: Vec<_> = self.state.iter().collect();
+            largest.sort_by_key(|node| std::cmp::Reverse(node.1));
+            let shown = largest.iter().take(3);
+            let nodes: Vec<String> =
+                shown.map(|(name, bytes)| format!("{name} {}", bytes_text(*bytes))).collect();
+            let cells = ["".into(), bytes_text(all), "".into()];
+            let note = format!("at most: {}", nodes.join(", "));
+            lines.push(Line { name: "state".into(), cells, note });
+        }
+        if let Some(commits) = &self.commits {
+            lines.extend(commits.lines(self.aborted_commits));
+        }
         if !self.made_null.is_empty() {
             let all = self.made_null.iter().map(|(_, n)| n).sum();
             let cells = [count_text(all), "".into(), "".into()];
@@ -328,6 +396,16 @@ mod tests {
                 },
             ],
             poison: 3,
+            commits: Some(CommitSummary {
+                count: 31,
+                bytes: 1_200_000,
+                average: Duration::from_micros(4_200),
+                longest: Duration::from_millis(18),
+                state_bytes: 2_400_000,
+                last: Some("0f".repeat(16)),
+            }),
+            aborted_commits: 1,
+            state: vec![("error_rate".into(), 12_000), ("spike".into(), 300_000)],
             made_null: vec![("error_rate".into(), 7)],
             peak_memory_bytes: Some(58_200_000),
         }
@@ -349,6 +427,9 @@ rules          alerts
 sinks            rows     bytes  files
   alerts           12    3.1 kB      1
   nowhere         240                   checksum 00000000000000ff
+state                  312.0 kB         at most: spike 300.0 kB, error_rate 12.0 kB
+commits            31    1.2 MB         4.2 ms each, the longest 18.0 ms; 1 aborted and run again
+checkpoint               2.4 MB         0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f
 made null           7                   divisions by zero, failed casts, overflows: error_rate 7
 poison              3                   records that broke a plugin or an expression: see the dead letters
 ";

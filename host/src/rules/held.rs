@@ -43,6 +43,8 @@ pub(super) struct Held {
 #[derive(Clone, Debug)]
 struct Batch {
     work: Work,
+    /// It came after fresh rows were last asked for.
+    fresh: bool,
     /// Rows not yet gone, in the order in which they leave, last first.
     waiting: Vec<usize>,
 }
@@ -51,7 +53,7 @@ type Order = (i64, i64, Option<PartitionRef>, i64);
 
 impl Batch {
     fn new(work: Work) -> Self {
-        let mut batch = Self { waiting: (0..work.rows.len()).collect(), work };
+        let mut batch = Self { waiting: (0..work.rows.len()).collect(), fresh: true, work };
         let mut waiting = std::mem::take(&mut batch.waiting);
         waiting.sort_by_key(|row| (batch.order(*row), *row));
         waiting.reverse();
@@ -84,7 +86,7 @@ impl Held {
     /// Puts rows back that [`Held::all`] returned.
     pub(super) fn restore(&mut self, work: Work) {
         if !work.rows.is_empty() {
-            self.batches.push(Batch::new(work));
+            self.batches.push(Batch { fresh: false, ..Batch::new(work) });
         }
     }
 
@@ -115,6 +117,13 @@ impl Held {
     pub(super) fn all(&self) -> Result<Option<Work>, RuleError> {
         let mut copy = self.clone();
         copy.release(i64::MAX)
+    }
+
+    /// Returns the rows that came since this was last asked and still wait, in order.
+    pub(super) fn take_fresh(&mut self) -> Result<Option<Work>, RuleError> {
+        let fresh: Vec<Batch> = self.batches.iter().filter(|batch| batch.fresh).cloned().collect();
+        self.batches.iter_mut().for_each(|batch| batch.fresh = false);
+        Self { batches: fresh }.release(i64::MAX)
     }
 
     /// Returns the number of rows that wait.

@@ -67,6 +67,8 @@ pub(super) struct Entry {
     timer: Option<i64>,
     /// The latest row's time.
     pub(super) last_us: i64,
+    /// Changed since the changes were last taken.
+    changed: bool,
 }
 
 impl Entry {
@@ -100,6 +102,17 @@ pub(super) struct KeyTable {
     free: Vec<u32>,
     timers: BTreeSet<(i64, u32)>,
     bytes: usize,
+    /// What has changed since it was last taken; none: nobody asks.
+    changes: Option<Changes>,
+}
+
+/// Keys that differ from what was last written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    /// Slots, each once; some may have been given up since, or to another key.
+    slots: Vec<u32>,
+    /// Keys forgotten. Some may be there again.
+    pub(super) removed: Vec<Box<[u8]>>,
 }
 
 impl KeyTable {
@@ -121,6 +134,7 @@ impl KeyTable {
             state: None,
             timer: None,
             last_us: NO_TIME,
+            changed: false,
         };
         self.bytes = self.bytes.saturating_add(entry.bytes());
         let slot = match self.free.pop() {
@@ -142,6 +156,36 @@ impl KeyTable {
         self.entries.get(index(slot))?.as_ref()
     }
 
+    /// Keeps track of changes from here on, for [`KeyTable::take_changes`].
+    pub(super) fn track(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    /// Returns the keys that have changed since this was last asked, in the order of their bytes,
+    /// and those that were forgotten, to be taken away before the others are put in.
+    pub(super) fn take_changes(&mut self) -> (Vec<u32>, Vec<Box<[u8]>>) {
+        let Some(Changes { mut slots, removed }) = self.changes.take() else {
+            return Default::default();
+        };
+        self.changes = Some(Changes::default());
+        slots.retain(|slot| match self.entries.get_mut(index(*slot)) {
+            Some(Some(entry)) => std::mem::take(&mut entry.changed),
+            _ => false,
+        });
+        slots.sort_by(|a, b| self.key(*a).cmp(self.key(*b)));
+        (slots, removed)
+    }
+
+    fn note(&mut self, slot: u32) {
+        if let (Some(changes), Some(Some(entry))) =
+            (&mut self.changes, self.entries.get_mut(index(slot)))
+            && !entry.changed
+        {
+            entry.changed = true;
+            changes.slots.push(slot);
+        }
+    }
+
     /// Changes a slot.
     pub(super) fn update(&mut self, slot: u32, change: impl FnOnce(&mut Entry)) {
         if let Some(Some(entry)) = self.entries.get_mut(index(slot)) {
@@ -149,6 +193,7 @@ impl KeyTable {
             change(entry);
             self.bytes = self.bytes.saturating_sub(before).saturating_add(entry.bytes());
         }
+        self.note(slot);
     }
 
     /// Sets, replaces or removes a slot's timer.
@@ -161,6 +206,7 @@ impl KeyTable {
                 self.timers.insert((new, slot));
             }
         }
+        self.note(slot);
     }
 
     /// Forgets a key.
@@ -172,6 +218,9 @@ impl KeyTable {
         self.bytes = self.bytes.saturating_sub(entry.bytes());
         if let Ok(place) = self.index.find_entry(entry.hash, |other| *other == slot) {
             place.remove();
+        }
+        if let Some(changes) = &mut self.changes {
+            changes.removed.push(entry.key);
         }
         self.free.push(slot);
     }

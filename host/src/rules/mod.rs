@@ -35,6 +35,6 @@ pub use evaluator::{EvaluateError, Evaluator, Poison, RuleCall, RuleOutcome, Rul
 pub use held::RowClock;
 pub use keyed::{KeyedRule, KeyedSettings, PoisonRow, RuleOutput};
 pub use schema::{IS_ALERT, REVISION, WINDOW_END, WINDOW_START};
-pub use state::RuleState;
+pub use state::{RuleDelta, RuleState};
 pub use template::{BoundTemplate, MessageTemplate, TemplateError};
 pub use when::WhenRule;

@@ -21,7 +21,7 @@ use super::codec::RowCodec;
 use super::error::RuleError;
 use super::held::Held;
 use super::ids::Count;
-use super::keys::KeyTable;
+use super::keys::{Entry, History, KeyTable};
 use super::work::Work;
 use crate::data::{Partition, PartitionRef, Rows, SourceId};
 use crate::hash::hash64;
@@ -45,22 +45,31 @@ pub struct RuleState {
     pub alerts: RecordBatch,
 }
 
+/// What has changed in a keyed rule since it was last written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleDelta {
+    /// Keys that changed, whole, and rows that are newly held; alerts are all of them.
+    pub state: RuleState,
+    /// Keys that were forgotten, encoded: one column, `key`. They go before the others come.
+    pub removed: RecordBatch,
+}
+
 /// Why a batch does not fit.
 pub(super) type Misfit = &'static str;
 
+/// Writes keys, in the order given.
 pub(super) fn keys_to_batches(
-    table: &KeyTable,
+    entries: &[&Entry],
     key: &RowCodec,
     history: &RowCodec,
 ) -> Result<(RecordBatch, RecordBatch), RuleError> {
-    let entries = table.sorted();
     let states: BinaryArray = entries.iter().map(|entry| entry.state.as_deref()).collect();
     let timers: Int64Array = entries.iter().map(|entry| entry.timer()).collect();
     let last = Int64Array::from_iter_values(entries.iter().map(|entry| entry.last_us));
     let mut keys = key.decoder(entries.len());
     let mut rows = history.decoder(0);
     let mut owners = Vec::new();
-    for (number, entry) in (0u32..).zip(&entries) {
+    for (number, entry) in (0u32..).zip(entries) {
         keys.push(&entry.key)?;
         for row in entry.history.iter() {
             rows.push(row)?;
@@ -79,13 +88,32 @@ pub(super) fn keys_to_batches(
     Ok((keys, history))
 }
 
-/// Puts keys and their history back. History columns are found by name; `limit` rows are kept.
+/// Returns forgotten keys as a batch.
+pub(super) fn removed_to_batch(keys: &[Box<[u8]>]) -> Result<RecordBatch, ArrowError> {
+    let column: BinaryArray = keys.iter().map(|key| Some(key.as_ref())).collect();
+    batch(&[("key", DataType::Binary)], &[], vec![Arc::new(column)], keys.len())
+}
+
+/// Forgets the keys that [`removed_to_batch`] wrote.
+pub(super) fn forget(table: &mut KeyTable, removed: &RecordBatch) -> Result<(), Misfit> {
+    let keys = binary(removed, 0).ok_or("its forgotten keys have other columns")?;
+    for key in keys.iter().flatten() {
+        if let Some(slot) = table.find(hash64(key), key) {
+            table.remove(slot);
+        }
+    }
+    Ok(())
+}
+
+/// Puts keys and their history back, over what the table has of them. History columns are found
+/// by name; `limit` rows are kept.
 pub(super) fn keys_from_batches(
+    table: &mut KeyTable,
     state: &RuleState,
     key: &RowCodec,
     history: &RowCodec,
     limit: usize,
-) -> Result<Result<KeyTable, Misfit>, RuleError> {
+) -> Result<Result<(), Misfit>, RuleError> {
     let fixed = (binary(&state.keys, 0), int64(&state.keys, 1), int64(&state.keys, 2));
     let (Some(states), Some(timers), Some(last)) = fixed else {
         return Ok(Err("its keys have other columns"));
@@ -98,7 +126,6 @@ pub(super) fn keys_from_batches(
         return Ok(Err("its key has other columns"));
     }
     let view = key.view(key_columns)?;
-    let mut table = KeyTable::default();
     let mut slots = Vec::with_capacity(state.keys.num_rows());
     for row in 0..state.keys.num_rows() {
         let mut bytes = Vec::new();
@@ -108,13 +135,14 @@ pub(super) fn keys_from_batches(
         };
         table.update(slot, |entry| {
             entry.state = states.is_valid(row).then(|| states.value(row).to_vec());
+            entry.history = History::default();
             entry.last_us = last.value(row);
         });
         table.set_timer(slot, timers.is_valid(row).then(|| timers.value(row)));
         slots.push(slot);
     }
     if limit == 0 {
-        return Ok(Ok(table));
+        return Ok(Ok(()));
     }
     let Some(owners) = state.history.columns().first().and_then(|c| c.as_primitive_opt()) else {
         return Ok(Err("its history has no keys"));
@@ -124,7 +152,7 @@ pub(super) fn keys_from_batches(
     for field in history.fields() {
         let Some(column) = state.history.column_by_name(field.name()) else {
             if state.history.num_rows() == 0 {
-                return Ok(Ok(table));
+                return Ok(Ok(()));
             }
             return Ok(Err("its history lacks a column that is wanted now"));
         };
@@ -139,14 +167,14 @@ pub(super) fn keys_from_batches(
         view.encode(row, &mut bytes);
         table.update(*slot, |entry| entry.history.push(&bytes, limit));
     }
-    Ok(Ok(table))
+    Ok(Ok(()))
 }
 
+/// Writes rows that wait.
 pub(super) fn held_to_batches(
-    held: &Held,
+    work: Option<Work>,
     input: &Arc<Schema>,
 ) -> Result<(RecordBatch, RecordBatch), RuleError> {
-    let work = held.all()?;
     let rows = work.as_ref().map_or(0, |work| work.rows.len());
     let partitions: Vec<_> =
         work.iter().flat_map(|work| (0..rows).map(|row| work.from(row))).collect();
@@ -184,10 +212,14 @@ pub(super) fn held_to_batches(
     Ok((held, facts))
 }
 
-pub(super) fn held_from_batches(state: &RuleState, input: &Arc<Schema>) -> Result<Held, Misfit> {
+/// Puts rows that wait back.
+pub(super) fn held_from_batches(
+    held: &mut Held,
+    state: &RuleState,
+    input: &Arc<Schema>,
+) -> Result<(), Misfit> {
     const OTHER: Misfit = "its held rows have other columns";
     let facts = &state.held_facts;
-    let mut held = Held::default();
     if facts.num_rows() != state.held.num_rows() || state.held.schema().fields() != input.fields() {
         return Err(OTHER);
     }
@@ -210,7 +242,7 @@ pub(super) fn held_from_batches(state: &RuleState, input: &Arc<Schema>) -> Resul
     let partitions = (0..facts.num_rows()).map(from).collect();
     let clocks = number(3)?.values().to_vec();
     held.restore(Work { rows, partitions: Some(partitions), clocks });
-    Ok(held)
+    Ok(())
 }
 
 pub(super) fn ids_to_batch(

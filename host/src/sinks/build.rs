@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use super::{
-    ConsoleSink, DiscardSink, Durability, FileSink, FileState, Sink, SinkError, SinkInput,
+    ConsoleSink, DiscardSink, Durability, FileSink, FileState, KafkaSink, Sink, SinkError,
+    SinkInput,
 };
 use crate::config::model::SinkKind;
 
@@ -28,7 +29,8 @@ impl std::fmt::Debug for ConsoleOutput {
 /// `console` is asked for only by console sinks. `durability` is how safe a recorded commit must be.
 ///
 /// # Errors
-/// When the files cannot be opened or are not what `committed` says.
+/// When the files cannot be opened or are not what `committed` says; when a cluster or topic cannot
+/// be used.
 pub fn build(
     kind: &SinkKind,
     inputs: &[SinkInput],
@@ -37,6 +39,7 @@ pub fn build(
     durability: Durability,
 ) -> Result<Box<dyn Sink>, SinkError> {
     Ok(match kind {
+        SinkKind::Kafka(config) => Box::new(KafkaSink::open(config, inputs)?),
         SinkKind::Console(config) => Box::new(ConsoleSink::new(config, inputs, console())?),
         SinkKind::Discard => Box::new(DiscardSink::new()),
         SinkKind::File(config) => match committed {

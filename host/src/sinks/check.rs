@@ -1,10 +1,12 @@
 //! What can be said about a sink before it runs.
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use thiserror::Error;
 
 use super::SinkInput;
-use crate::config::model::{ConsoleFormat, FileFormat, SinkKind, Visible};
+use crate::config::model::{
+    ConsoleFormat, Delivery, FileFormat, KafkaSink, KafkaTopic, SinkKind, Visible,
+};
 use crate::encode::{ALERT_COLUMNS, EncodeError, check_schema};
 
 /// The column that names the node, in sinks with several inputs.
@@ -40,6 +42,22 @@ pub enum SinkProblem {
         /// The input.
         node: String,
     },
+    /// A column that the sink names is not there.
+    #[error("input `{node}` has no column `{column}`")]
+    NoColumn {
+        /// The input.
+        node: String,
+        /// The column it lacks.
+        column: String,
+    },
+    /// The column that names a topic must be a text.
+    #[error("input `{node}`: column `{column}` names a topic, but is no text")]
+    TopicNotText {
+        /// The input.
+        node: String,
+        /// The column.
+        column: String,
+    },
     /// Lines of alerts need the columns of alerts.
     #[error("input `{node}` has no alerts: it has no column `{column}`")]
     NoAlerts {
@@ -56,6 +74,8 @@ impl SinkProblem {
         match self {
             Self::Unwritable { node, .. }
             | Self::NodeColumn { node }
+            | Self::NoColumn { node, .. }
+            | Self::TopicNotText { node, .. }
             | Self::NoAlerts { node, .. } => node,
             Self::DifferentColumns { second, .. } => second,
         }
@@ -65,6 +85,10 @@ impl SinkProblem {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Unwritable { .. } => "cast the column in a stream's `select`",
+            Self::NoColumn { .. } => {
+                "correct `key` or `topic_column`, or add the column in a stream's `select`"
+            }
+            Self::TopicNotText { .. } => "cast it in a stream's `select`, or choose another column",
             Self::DifferentColumns { .. } => "use `format = \"jsonl\"`, or one sink for each input",
             Self::NoAlerts { .. } => "name rules in `inputs`, or use `format = \"table\"`",
             Self::NodeColumn { .. } => {
@@ -86,6 +110,9 @@ pub fn check(kind: &SinkKind, inputs: &[SinkInput]) -> Vec<SinkProblem> {
             && input.schema.column_with_name(NODE_COLUMN).is_some()
         {
             problems.push(SinkProblem::NodeColumn { node: input.node.clone() });
+        }
+        if let SinkKind::Kafka(kafka) = kind {
+            problems.extend(kafka_columns(kafka, input));
         }
         if let SinkKind::Console(console) = kind
             && console.format == ConsoleFormat::Alerts
@@ -109,6 +136,14 @@ pub fn check(kind: &SinkKind, inputs: &[SinkInput]) -> Vec<SinkProblem> {
 /// Returns what a sink promises about the rows, as `check` prints it.
 pub fn promise(kind: &SinkKind) -> &'static str {
     match kind {
+        SinkKind::Kafka(kafka) => match &kafka.delivery {
+            Delivery::ExactlyOnce { .. } => {
+                "exactly once: rows become visible with the commit, for readers of committed records"
+            }
+            Delivery::AtLeastOnce => {
+                "at least once: rows since the last commit are written again after a crash"
+            }
+        },
         SinkKind::Console(_) => "at least once: what was shown before a crash is shown again",
         SinkKind::Discard => "nothing: rows are counted and dropped",
         SinkKind::File(file) => match file.visible {
@@ -121,6 +156,30 @@ pub fn promise(kind: &SinkKind) -> &'static str {
     }
 }
 
+/// Returns what is wrong with the columns that make a record's key and topic.
+fn kafka_columns(sink: &KafkaSink, input: &SinkInput) -> Vec<SinkProblem> {
+    let topic = match &sink.topic {
+        KafkaTopic::Column(column) => Some(column.value.as_str()),
+        KafkaTopic::Fixed(_) => None,
+    };
+    let mut names: Vec<&str> = sink.key.iter().map(|name| name.value.as_str()).collect();
+    names.extend(topic.filter(|topic| !names.contains(topic)));
+    let problem = |name: &str| {
+        let (node, column) = (input.node.clone(), name.to_owned());
+        match input.schema.column_with_name(name) {
+            None => Some(SinkProblem::NoColumn { node, column }),
+            Some((_, field)) => {
+                let text = matches!(
+                    field.data_type(),
+                    DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+                );
+                (topic == Some(name) && !text).then_some(SinkProblem::TopicNotText { node, column })
+            }
+        }
+    };
+    names.into_iter().filter_map(problem).collect()
+}
+
 /// Returns the first column of alerts that rows lack.
 fn lacking(schema: &Schema) -> Option<&'static str> {
     ALERT_COLUMNS.into_iter().find(|name| schema.column_with_name(name).is_none())
@@ -130,7 +189,7 @@ fn lacking(schema: &Schema) -> Option<&'static str> {
 fn shows_node(kind: &SinkKind) -> bool {
     match kind {
         SinkKind::Console(console) => console.format == ConsoleFormat::Jsonl,
-        SinkKind::File(_) => true,
+        SinkKind::File(_) | SinkKind::Kafka(_) => true,
         SinkKind::Discard => false,
     }
 }
@@ -151,7 +210,7 @@ mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use arrow::datatypes::{DataType, Field};
+    use arrow::datatypes::Field;
 
     use super::*;
     use crate::config::model::{ConsoleSink, FileSink};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::encode::EncodeError;
+use crate::kafka::KafkaError;
 
 /// Why a sink could not do its work.
 #[derive(Debug, Error)]
@@ -76,6 +77,9 @@ pub enum SinkError {
         /// The sink's path.
         path: PathBuf,
     },
+    /// A Kafka cluster, its topics, or records that did not arrive.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
     /// After an error, and before `abort`.
     #[error("{} holds rows of a failed commit", path.display())]
     NotAborted {
@@ -113,7 +117,11 @@ impl SinkError {
 
     /// Returns true when doing the same again, after `abort`, may work.
     pub fn retry_helps(&self) -> bool {
-        let Self::Io { source, .. } = self else { return false };
+        let source = match self {
+            Self::Io { source, .. } => source,
+            Self::Kafka(error) => return error.retry_helps(),
+            _ => return false,
+        };
         use io::ErrorKind as Kind;
         matches!(
             source.kind(),
@@ -125,6 +133,7 @@ impl SinkError {
     pub fn who(&self) -> Who {
         match self {
             Self::Io { .. }
+            | Self::Kafka(_)
             | Self::Shorter { .. }
             | Self::AnotherWriter { .. }
             | Self::Moved { .. }
@@ -140,6 +149,7 @@ impl SinkError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Io { source, .. } => io_remedy(source),
+            Self::Kafka(error) => error.help(),
             Self::Closed { .. } => "nothing to do: the run ends here",
             Self::Encode(EncodeError::Columns { .. })
             | Self::UnknownInput { .. }

@@ -20,6 +20,7 @@ mod console;
 mod discard;
 mod error;
 mod file;
+mod kafka;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use console::ConsoleSink;
 pub use discard::DiscardSink;
 pub use error::{SinkError, Who};
 pub use file::{Durability, FileSink, FileState, PartState};
+pub use kafka::KafkaSink;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -85,10 +87,32 @@ pub struct CommitInfo {
 
 impl std::fmt::Debug for CommitInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { rows, bytes, state, .. } = self;
-        let mut shown = f.debug_struct("CommitInfo");
-        shown.field("rows", rows).field("bytes", bytes).field("state", state);
-        shown.finish_non_exhaustive()
+        let Self { rows, bytes, state, before, outgoing } = self;
+        f.debug_struct("CommitInfo")
+            .field("rows", rows)
+            .field("bytes", bytes)
+            .field("state", state)
+            .field("before", &before.is_some())
+            .field("outgoing", &outgoing.as_ref().map(Outgoing::len))
+            .finish()
+    }
+}
+
+/// A row that a sink will never be able to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// The row, as JSON.
+    pub row: Vec<u8>,
+    /// Why, as a code: `record_too_large`, `unknown_topic`.
+    pub reason: &'static str,
+    /// Why, in words.
+    pub detail: String,
+}
+
+impl RefusedRow {
+    /// Returns a refused row.
+    pub fn new(row: &[u8], reason: &'static str, detail: String) -> Self {
+        Self { row: row.to_vec(), reason, detail }
     }
 }
 
@@ -115,11 +139,22 @@ pub trait Sink: Send {
     /// When the rows cannot be encoded, or the buffer had to be written out and could not.
     fn write(&mut self, input: &Delivery<'_>) -> Result<(), SinkError>;
 
+    /// Takes the rows of the last `write` that will never be accepted, such as one that is longer
+    /// than a broker allows. They are not part of the commit; asked for after each `write`.
+    fn take_refused(&mut self) -> Vec<RefusedRow> {
+        Vec::new()
+    }
+
     /// Ends a commit. `now_us` is for rolling by time.
     ///
     /// # Errors
     /// When the rows cannot be written. `abort` takes them back.
     fn commit(&mut self, now_us: i64) -> Result<CommitInfo, SinkError>;
+
+    /// Returns how many bytes wait in memory for the next commit.
+    fn waiting_bytes(&self) -> usize {
+        0
+    }
 
     /// Says that the next commit is the last one: it covers whatever is held back, so that
     /// `committed` publishes all.

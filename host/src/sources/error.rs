@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::generate::SettingsError;
+use crate::kafka::KafkaError;
 
 /// A source cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +126,9 @@ pub enum SourceError {
         /// The end.
         end: i64,
     },
+    /// A Kafka cluster, its topics or their records.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
     /// Wrong settings of the generator.
     #[error("the generator cannot start")]
     Generator(#[from] SettingsError),
@@ -170,6 +174,7 @@ impl SourceError {
                  old state"
                     .into()
             }
+            Self::Kafka(error) => error.help().into(),
             Self::Replaced { .. } => "put the old file back under its name; if it was replaced on \
                                       purpose, start without the old state"
                 .into(),

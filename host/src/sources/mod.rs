@@ -1,4 +1,4 @@
-//! Where records come from: files, folders, standard input, a rate, the generator.
+//! Where records come from: Kafka, files, folders, standard input, a rate, the generator.
 //!
 //! A source cuts its partitions into records and hands them on as [`Chunk`]s. It promises:
 //!
@@ -23,6 +23,7 @@ mod file;
 mod frame;
 mod generator;
 mod glob;
+mod kafka;
 mod lanes;
 mod rate;
 mod resume;
@@ -36,6 +37,7 @@ pub use directory::DirectorySource;
 pub use error::SourceError;
 pub use file::FileSource;
 pub use generator::GeneratorSource;
+pub use kafka::KafkaSource;
 pub use rate::RateSource;
 pub use resume::{PartitionState, SourceState};
 pub use stdin::StdinSource;
@@ -88,6 +90,12 @@ pub trait Source: Send {
     /// [`SourceState::detail`]. It may be newer than the positions it is kept with.
     fn detail(&self) -> serde_json::Value {
         serde_json::Value::Null
+    }
+
+    /// Returns how many records are there that were not read yet, as far as is known without
+    /// asking; none for sources that cannot know.
+    fn lag(&self) -> Option<u64> {
+        None
     }
 
     /// Returns how far the source is, for people.
@@ -228,6 +236,7 @@ pub fn open(
     resume: Option<&SourceState>,
 ) -> Result<Box<dyn Source>, SourceError> {
     Ok(match (kind, resume) {
+        (SourceKind::Kafka(config), state) => Box::new(KafkaSource::open(config, id, state)?),
         (SourceKind::File(config), None) => Box::new(FileSource::open(config, id, folder)?),
         (SourceKind::File(config), Some(state)) => {
             Box::new(FileSource::resume(config, id, folder, state)?)

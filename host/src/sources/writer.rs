@@ -63,6 +63,11 @@ impl<'a> Writer<'a> {
         self.taken.rows < self.quota.rows && self.quota.until.is_none_or(|until| position < until)
     }
 
+    /// Returns how many more rows may be taken.
+    pub fn room(&self) -> usize {
+        self.quota.rows.saturating_sub(self.taken.rows)
+    }
+
     /// Returns true when a recorded epoch is done again.
     pub fn is_replay(&self) -> bool {
         self.quota.until.is_some()

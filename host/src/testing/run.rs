@@ -69,8 +69,13 @@ pub fn run_test(
     if let Some(slot) = place.and_then(|at| sinks.get_mut(at)) {
         *slot = Some(Box::new(capture));
     }
-    let options =
-        EngineOptions { sources: Vec::new(), sinks, dead_letters: None, record_facts: false };
+    let options = EngineOptions {
+        sources: Vec::new(),
+        sinks,
+        dead_letters: None,
+        record_facts: false,
+        kept: None,
+    };
     let mut engine = Engine::new(Arc::clone(&plan), options)?;
     run_steps(&mut engine, &plan, test)?;
     let rows = rows.lock().unwrap_or_else(PoisonError::into_inner);

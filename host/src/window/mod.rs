@@ -31,6 +31,7 @@ mod sliding;
 mod snapshot;
 mod spec;
 mod state;
+mod stored;
 mod values;
 
 #[cfg(test)]

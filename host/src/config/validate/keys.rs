@@ -23,6 +23,10 @@ pub(super) struct Context<'a> {
     pub file: &'a SourceFile,
     pub folder: &'a Path,
     pub misspelt: &'a Misspelt,
+    /// The pipeline's name; empty when it has none, which is reported.
+    pub pipeline: String,
+    /// Whether the file has `[state]`.
+    pub keeps_state: bool,
     pub problems: &'a mut Vec<Diagnostic>,
 }
 

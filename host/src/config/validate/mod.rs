@@ -5,6 +5,7 @@
 //! model cannot be made, which is always reported.
 
 mod admin;
+mod kafka;
 mod keys;
 mod nodes;
 mod sources;
@@ -29,11 +30,14 @@ pub(super) fn validate(
     problems: &mut Vec<Diagnostic>,
 ) -> Option<model::Pipeline> {
     let folder = file.path.parent().unwrap_or(Path::new(""));
-    let mut cx = Context { file, folder, misspelt, problems };
+    let keeps_state = typed.state.is_some();
+    let pipeline = String::new();
+    let mut cx = Context { file, folder, misspelt, pipeline, keeps_state, problems };
     let root = Owner { path: String::new(), span: 0..0 };
     let name = cx.required(typed.name, "name", "name = \"log-analysis\"", &root);
     if let Some(name) = &name {
         cx.name("pipeline name", &name.value, &name.span);
+        cx.pipeline.clone_from(&name.value);
     }
     let names = node_names(&typed.sources, "sources")
         .chain(node_names(&typed.parsers, "parsers"))
@@ -76,6 +80,9 @@ pub(super) fn validate(
         nodes("windows", typed.windows, &mut cx, |cx, node, owner| cx.window(node, owner));
     let rules = nodes("rules", typed.rules, &mut cx, |cx, node, owner| cx.rule(node, owner));
     let sinks = nodes("sinks", typed.sinks, &mut cx, |cx, node, owner| cx.sink(node, owner));
+    if let (Some(sources), Some(sinks)) = (&sources, &sinks) {
+        cx.kafka_as_a_whole(sources, sinks);
+    }
     Some(model::Pipeline {
         name: name?.value,
         engine: engine?,

@@ -146,6 +146,10 @@ impl Context<'_> {
 
     pub fn sink(&mut self, typed: wire::Sink, owner: &Owner) -> Option<model::Sink> {
         let (inputs, kind) = match typed {
+            wire::Sink::Kafka(mut typed) => {
+                let inputs = self.inputs(typed.input.take(), typed.inputs.take(), owner);
+                (inputs, SinkKind::Kafka(Box::new(self.kafka_sink(*typed, owner)?)))
+            }
             wire::Sink::Console(typed) => {
                 let inputs = self.inputs(typed.input, typed.inputs, owner);
                 let format = self.or(typed.format, wire::ConsoleFormat::Table);

@@ -57,6 +57,12 @@ impl Context<'_> {
     pub fn source(&mut self, typed: wire::Source, owner: &Owner) -> Option<model::Source> {
         // (the kind, its watermark, whether it has an end)
         let (kind, watermark, bounded) = match typed {
+            wire::Source::Kafka(mut typed) => {
+                let bounded = typed.end_offset.is_some();
+                let watermark = self.watermark(typed.watermark.take());
+                let kind = self.kafka_source(*typed, owner);
+                (kind.map(|kind| model::SourceKind::Kafka(Box::new(kind))), watermark, bounded)
+            }
             wire::Source::File(mut typed) => {
                 let bounded = typed.follow.as_ref().and_then(|field| field.value) != Some(true);
                 let watermark = self.watermark(typed.watermark.take());

@@ -7,6 +7,7 @@
 //! Every key is an optional `Field`, so that one bad key never hides another. What must be there
 //! is marked `schemars(required)` and asked for by `validate`.
 
+mod kafka;
 mod leaf;
 mod nodes;
 mod sources;
@@ -15,6 +16,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use kafka::*;
 pub(super) use leaf::{Duration, Entries, Field, Json, Key, Size, Sql};
 pub(super) use nodes::*;
 pub(super) use sources::*;

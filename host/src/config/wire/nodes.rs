@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Duration, Entries, Field, Json, Key, Size, Sql};
+use super::{Duration, Entries, Field, Json, KafkaSink, Key, Size, Sql};
 
 /// A plugin that turns a source's records into rows. Records it refuses are `<name>.rejects`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -339,6 +339,7 @@ pub(in crate::config) enum Order {
 #[schemars(tag = "type")]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Sink {
+    Kafka(Box<KafkaSink>),
     Console(ConsoleSink),
     File(FileSink),
     Discard(DiscardSink),

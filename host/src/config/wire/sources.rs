@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Duration, Field, Json, Key, Size};
+use super::{Duration, Field, Json, KafkaSource, Key, Size};
 
 /// Where records come from. `type` says how.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(tag = "type")]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum Source {
+    Kafka(Box<KafkaSource>),
     File(FileSource),
     Directory(DirectorySource),
     Stdin(StdinSource),

@@ -20,15 +20,16 @@ use super::stats::Stats;
 use super::window_input::Combined;
 use super::wiring::{Wiring, slot};
 use super::worker::{Stage1, Stage2};
+use crate::checkpoint::{Delta, Manifest, Mark, NodeState};
 use crate::config::model::OutputMode;
 use crate::data::{NO_TIME, PartitionName, PartitionRef, Rows};
 use crate::parse::EXPRESSION_ERROR;
-use crate::plan::{NodeId, NodeKind, Plan, Port, RuleBody};
+use crate::plan::{DEAD_LETTERS, NodeId, NodeKind, Plan, PlanNode, Port, RuleBody};
 use crate::plugin::TransformInstance;
 use crate::rules::{KeyedRule, RowClock, WhenRule};
-use crate::sinks::{Sink, SinkError};
+use crate::sinks::{CommitInfo, Sink, SinkError};
 use crate::watermark::{SourceClock, union};
-use crate::window::{PartitionTime, Shard, WindowState};
+use crate::window::{PartitionTime, WindowState};
 
 /// A batch on an edge between two nodes of the owner.
 #[derive(Clone)]
@@ -87,6 +88,10 @@ pub struct Owner {
     epoch: u64,
     stats: Stats,
     late: LateLog,
+    /// What the next commit must write; none: nothing is kept.
+    log: Option<Delta>,
+    /// Rows went to a sink in this epoch.
+    wrote: bool,
 }
 
 /// What an epoch's end needs to know.
@@ -101,27 +106,29 @@ pub struct EpochEnd<'a> {
 }
 
 impl Owner {
-    /// Returns an owner with empty state.
+    /// Returns an owner of this state (`checkpoint::empty` for a beginning).
     pub fn new(
         plan: Arc<Plan>,
         wiring: Arc<Wiring>,
+        nodes: Vec<NodeState>,
         mut sinks: Vec<Option<Box<dyn Sink>>>,
         dead_letters: Option<Box<dyn Sink>>,
     ) -> Self {
         let mut states = Vec::with_capacity(plan.nodes.len());
-        for (index, node) in plan.nodes.iter().enumerate() {
-            states.push(match &node.kind {
-                NodeKind::Window(window) => {
-                    State::Window(Box::new(window.window.state(Shard::WHOLE)))
-                }
-                NodeKind::Rule(rule) => match &rule.body {
-                    RuleBody::When { rule, .. } => State::When(rule.clone()),
-                    RuleBody::Plugin { plugin, rule } => {
-                        State::Rule(rule.clone(), Box::new(PluginEvaluator::new(plugin)))
+        for (index, (node, state)) in plan.nodes.iter().zip(nodes).enumerate() {
+            states.push(match (&node.kind, state) {
+                (_, NodeState::Window(window)) => State::Window(window),
+                (_, NodeState::When(when)) => State::When(when),
+                (NodeKind::Rule(rule), NodeState::Rule(keyed)) => match &rule.body {
+                    RuleBody::When { .. } => State::None,
+                    RuleBody::Plugin { plugin, .. } => {
+                        State::Rule(keyed, Box::new(PluginEvaluator::new(plugin)))
                     }
                 },
-                NodeKind::Transform(transform) => State::Transform(transform.plugin.instance()),
-                NodeKind::Sink(_) => match sinks.get_mut(index).and_then(Option::take) {
+                (NodeKind::Transform(transform), _) => {
+                    State::Transform(transform.plugin.instance())
+                }
+                (NodeKind::Sink(_), _) => match sinks.get_mut(index).and_then(Option::take) {
                     Some(sink) => State::Sink(sink),
                     None => State::None,
                 },
@@ -144,7 +151,75 @@ impl Owner {
             epoch: 0,
             stats,
             late,
+            log: None,
+            wrote: false,
         }
+    }
+
+    /// Keeps track of what changes from here on, for commits.
+    pub fn track(&mut self) {
+        self.log = Some(Delta::default());
+        for state in &mut self.states {
+            if let State::Rule(rule, _) = state {
+                rule.track();
+            }
+        }
+    }
+
+    /// Goes on from a checkpoint.
+    pub fn resume(&mut self, manifest: &Manifest) {
+        let of = |node: &PlanNode| manifest.watermarks.get(&node.name).copied();
+        let watermarks = self.plan.nodes.iter().map(|node| of(node).unwrap_or(NO_TIME));
+        self.watermarks = watermarks.collect();
+        self.chunks = manifest.chunks;
+        self.epoch = manifest.epoch;
+    }
+
+    /// Returns what has changed since this was last asked.
+    ///
+    /// # Errors
+    /// When a rule's state cannot be written.
+    pub fn take_delta(&mut self) -> Result<Delta, EngineError> {
+        let mut delta = self.log.replace(Delta::default()).unwrap_or_default();
+        for (index, (node, state)) in self.plan.nodes.iter().zip(&mut self.states).enumerate() {
+            let failed = |source| EngineError::Rule { node: node.name.clone(), source };
+            match state {
+                State::Rule(rule, _) => {
+                    delta.rules.push((NodeId(index), rule.take_delta().map_err(failed)?));
+                }
+                State::When(rule) => {
+                    delta.alerts.push((NodeId(index), rule.state().map_err(failed)?));
+                }
+                _ => {}
+            }
+        }
+        Ok(delta)
+    }
+
+    /// Returns how many bytes wait for a commit: outputs, and what it must write of the state.
+    pub fn waiting_bytes(&self) -> usize {
+        let log = self.log.as_ref().map_or(0, Delta::memory_bytes);
+        let sinks = self.states.iter().map(|state| match state {
+            State::Sink(sink) => sink.waiting_bytes(),
+            _ => 0,
+        });
+        sinks.fold(log, usize::saturating_add)
+    }
+
+    /// Returns the watermark of each node, by name, for a checkpoint.
+    pub fn named_watermarks(&self) -> BTreeMap<String, i64> {
+        let nodes = self.plan.nodes.iter().zip(self.watermarks.iter());
+        nodes.map(|(node, watermark)| (node.name.clone(), *watermark)).collect()
+    }
+
+    /// Returns the first epoch that has not ended.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Returns the number of chunks taken so far.
+    pub fn chunks(&self) -> u64 {
+        self.chunks
     }
 
     /// Returns the watermark of each node, as of the last epoch's end.
@@ -229,6 +304,11 @@ impl Owner {
         if let Some(rows) = combined.late_rows {
             self.give(node, Port::Late, Batch { clock, chunk, ..Batch::made(rows) });
         }
+        if let Some(log) = &mut self.log
+            && !combined.partial.is_empty()
+        {
+            log.partials.push((node, self.epoch, combined.partial));
+        }
         self.refuse(node, about, EXPRESSION_ERROR, RefusedRow::of(&combined.errors.failed))
     }
 
@@ -241,11 +321,12 @@ impl Owner {
         }
     }
 
-    /// Ends an epoch: every node gets the epoch's rows, then its watermark; then sinks commit.
+    /// Ends an epoch: every node gets the epoch's rows, then its watermark. Returns whether event
+    /// time moved or a sink got rows.
     ///
     /// # Errors
     /// When a window, rule or sink fails.
-    pub fn end_epoch(&mut self, end: &EpochEnd<'_>) -> Result<(), EngineError> {
+    pub fn end_epoch(&mut self, end: &EpochEnd<'_>) -> Result<bool, EngineError> {
         self.epoch = end.epoch;
         let plan = Arc::clone(&self.plan);
         let mut heard = Vec::with_capacity(plan.nodes.len());
@@ -263,43 +344,87 @@ impl Owner {
                 NodeKind::Stream(_) => self.stream(id, end.now_us)?,
                 NodeKind::Window(_) => self.window(id, watermark, end.now_us)?,
                 NodeKind::Rule(_) => self.rule(id, watermark, end.now_us)?,
-                NodeKind::Sink(_) => self.write(id, watermark)?,
+                NodeKind::Sink(_) => self.write(id, watermark, end.now_us)?,
             }
             heard.push(watermark);
         }
-        self.watermarks = heard.into();
+        let heard: Arc<[i64]> = heard.into();
+        let changed = std::mem::take(&mut self.wrote) || heard != self.watermarks;
+        self.watermarks = heard;
         for pair in &mut self.outputs {
             pair.iter_mut().for_each(Vec::clear);
         }
+        if let Some(log) = &mut self.log {
+            let (epoch, watermarks) = (end.epoch, Arc::clone(&self.watermarks));
+            log.marks.push(Mark { epoch, now_us: end.now_us, watermarks });
+        }
         self.epoch = end.epoch + 1;
-        self.commit(end.now_us)
+        Ok(changed)
     }
 
-    /// Makes an epoch's rows visible: all sinks commit, then all publish.
-    fn commit(&mut self, now_us: i64) -> Result<(), EngineError> {
-        self.each_sink(|sink| sink.commit(now_us).map(|_| ()))?;
-        self.each_sink(|sink| sink.committed())
+    /// Makes an epoch's rows visible where nothing is kept: all sinks commit, then all publish.
+    ///
+    /// # Errors
+    /// When a sink fails.
+    pub fn commit(&mut self, now_us: i64) -> Result<(), EngineError> {
+        for (_, info) in self.seal(now_us)? {
+            if let Some(before) = info.before {
+                before().map_err(|source| EngineError::Sink { node: String::new(), source })?;
+            }
+        }
+        self.publish()
+    }
+
+    /// Ends a commit in all sinks; what they say goes into the checkpoint.
+    ///
+    /// # Errors
+    /// When a sink fails.
+    pub fn seal(&mut self, now_us: i64) -> Result<Vec<(String, CommitInfo)>, EngineError> {
+        let mut all = Vec::new();
+        self.each_sink(|name, sink| {
+            all.push((name.to_owned(), sink.commit(now_us)?));
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Says that the next commit is the run's last.
+    pub fn finish(&mut self) {
+        let told = self.each_sink(|_, sink| {
+            sink.finish();
+            Ok(())
+        });
+        debug_assert!(told.is_ok(), "the closure gives no error");
+    }
+
+    /// Publishes what the oldest commit that is sealed and not published covered.
+    ///
+    /// # Errors
+    /// When a sink fails.
+    pub fn publish(&mut self) -> Result<(), EngineError> {
+        self.each_sink(|_, sink| sink.committed())
     }
 
     fn each_sink(
         &mut self,
-        mut work: impl FnMut(&mut dyn Sink) -> Result<(), SinkError>,
+        mut work: impl FnMut(&str, &mut dyn Sink) -> Result<(), SinkError>,
     ) -> Result<(), EngineError> {
         for (node, state) in self.plan.nodes.iter().zip(&mut self.states) {
             if let State::Sink(sink) = state {
-                work(sink.as_mut())
+                work(&node.name, sink.as_mut())
                     .map_err(|source| EngineError::Sink { node: node.name.clone(), source })?;
             }
         }
         match &mut self.dead_letters {
-            Some(sink) => work(sink.as_mut()).map_err(|source| EngineError::DeadLetters { source }),
+            Some(sink) => work(DEAD_LETTERS, sink.as_mut())
+                .map_err(|source| EngineError::DeadLetters { source }),
             None => Ok(()),
         }
     }
 
     /// Drops what sinks took since the last commit, after an error: they take nothing until then.
     pub fn abort(&mut self) {
-        let dropped = self.each_sink(|sink| {
+        let dropped = self.each_sink(|_, sink| {
             if let Err(error) = sink.abort() {
                 // The error that led here is the one to tell; this one says what is left behind.
                 tracing::error!(%error, "rows of a failed epoch cannot be taken back");

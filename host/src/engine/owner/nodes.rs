@@ -181,6 +181,7 @@ impl Owner {
             alerts.push((made, batch.revision));
         }
         when.advance(watermark);
+        self.stats.state(id, when.memory_bytes(), 0);
         self.raise(id, alerts)
     }
 
@@ -203,6 +204,7 @@ impl Owner {
             outputs.push((output.map_err(failed)?, batch.revision));
         }
         outputs.push((keyed.advance(watermark, evaluator.as_mut()).map_err(failed)?, 0));
+        self.stats.state(id, keyed.memory_bytes(), 0);
         let mut alerts = Vec::with_capacity(outputs.len());
         for (RuleOutput { alerts: raised, rows, poison }, revision) in outputs {
             alerts.push((raised, revision));
@@ -246,15 +248,22 @@ impl Owner {
     }
 
     /// Hands an epoch's rows to a sink. They count when it commits.
-    pub(super) fn write(&mut self, id: NodeId, watermark: i64) -> Result<(), EngineError> {
+    pub(super) fn write(
+        &mut self,
+        id: NodeId,
+        watermark: i64,
+        now_us: i64,
+    ) -> Result<(), EngineError> {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(id);
+        let mut refused = Vec::new();
         let Some(State::Sink(sink)) = self.states.get_mut(id.0) else { return Ok(()) };
         for edge in &node.inputs {
             let name = format!("{}{}", plan.node(edge.node).name, edge.port.suffix());
             let pair = self.outputs.get(edge.node.0);
             let batches = pair.and_then(|pair| pair.get(super::slot(edge.port)));
             for batch in batches.into_iter().flatten() {
+                self.wrote = true;
                 let delivery = Delivery {
                     node: &name,
                     batch: &batch.rows.batch,
@@ -265,7 +274,14 @@ impl Owner {
                 };
                 sink.write(&delivery)
                     .map_err(|source| EngineError::Sink { node: node.name.clone(), source })?;
+                refused.append(&mut sink.take_refused());
             }
+        }
+        for row in refused {
+            let json = String::from_utf8_lossy(&row.row);
+            let about = About { from: None, received_us: now_us };
+            let record = RefusedRow { position: 0, row: Some(&json), detail: Some(&row.detail) };
+            self.refuse(id, about, row.reason, [record])?;
         }
         Ok(())
     }

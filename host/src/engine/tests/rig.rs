@@ -332,6 +332,7 @@ impl Rig {
             sinks,
             dead_letters: plan.dead_letters.as_ref().map(|_| recorder("dead_letters")),
             record_facts: true,
+            kept: None,
         };
         Self { engine: Engine::new(plan, options).unwrap(), log }
     }

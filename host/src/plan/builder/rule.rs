@@ -45,6 +45,7 @@ impl Builder<'_> {
                 order: config.order,
                 state_ttl_us: config.state_ttl_us,
                 revisions: config.revisions,
+                definition: definition(config),
             }),
             inputs: node.inputs.clone(),
             input: input.schema,
@@ -169,6 +170,17 @@ impl Builder<'_> {
         self.problems.push(problem);
         None
     }
+}
+
+/// Returns what a rule's state depends on. What the plugin's own state means is its affair: it has
+/// a state version.
+fn definition(config: &model::Rule) -> String {
+    let key: Vec<&str> = config.key.iter().map(|column| column.value.as_str()).collect();
+    let kind = match &config.kind {
+        model::RuleKind::When(_) => "when",
+        model::RuleKind::Plugin { .. } => "plugin",
+    };
+    format!("{kind} {:?} by {key:?}", config.order)
 }
 
 /// Returns the names of columns by their numbers.

@@ -86,6 +86,7 @@ impl Builder<'_> {
                 having,
                 output: config.output,
                 numbered,
+                definition: definition(config),
             }),
             inputs: node.inputs.clone(),
             input: input.schema,
@@ -116,6 +117,17 @@ impl Builder<'_> {
             );
         }
     }
+}
+
+/// Returns what a window's state depends on. What is computed from results, and which rows take
+/// part, can change without harm to the state.
+fn definition(config: &model::Window) -> String {
+    let sql = |list: &[(String, model::Located<String>)]| {
+        list.iter().map(|(name, sql)| format!("{name} = {}", sql.value)).collect::<Vec<_>>()
+    };
+    let model::Window { kind, output, allowed_lateness_us, .. } = config;
+    let (keys, aggregates) = (sql(&config.group_by), sql(&config.aggregate));
+    format!("{kind:?} {output:?} lateness {allowed_lateness_us} by {keys:?} of {aggregates:?}")
 }
 
 /// The late rows of a window: its input's columns and what became of each row.

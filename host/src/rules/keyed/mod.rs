@@ -26,11 +26,11 @@ use super::collect::Collected;
 use super::error::RuleError;
 use super::evaluator::{Evaluator, RulePlan};
 use super::held::{Held, RowClock};
-use super::keys::KeyTable;
+use super::keys::{Entry, KeyTable};
 use super::schema::{AlertAttributes, column, rows_schema};
 use super::state::{
-    RuleState, held_from_batches, held_to_batches, ids_from_batch, ids_to_batch, keys_from_batches,
-    keys_to_batches,
+    RuleDelta, RuleState, forget, held_from_batches, held_to_batches, ids_from_batch, ids_to_batch,
+    keys_from_batches, keys_to_batches, removed_to_batch,
 };
 use super::work::Work;
 use crate::config::model::RowOrder;
@@ -235,9 +235,30 @@ impl KeyedRule {
     /// # Errors
     /// When a batch cannot be made.
     pub fn state(&self) -> Result<RuleState, RuleError> {
-        let (keys, history) = keys_to_batches(&self.table, &self.writer.key_codec, &self.history)?;
-        let (held, held_facts) = held_to_batches(&self.held, self.writer.input())?;
-        let alerts = ids_to_batch(self.writer.ids.counts())?;
+        self.written(&self.table.sorted(), self.held.all()?)
+    }
+
+    /// Keeps track of what changes from here on, for [`KeyedRule::take_delta`].
+    pub fn track(&mut self) {
+        self.table.track();
+    }
+
+    /// Returns what has changed since this was last asked, or since [`KeyedRule::track`].
+    ///
+    /// # Errors
+    /// When a batch cannot be made.
+    pub fn take_delta(&mut self) -> Result<RuleDelta, RuleError> {
+        let (slots, removed) = self.table.take_changes();
+        let fresh = self.held.take_fresh()?;
+        let entries: Vec<&Entry> =
+            slots.iter().filter_map(|slot| self.table.entry(*slot)).collect();
+        let state = self.written(&entries, fresh)?;
+        Ok(RuleDelta { state, removed: removed_to_batch(&removed)? })
+    }
+
+    fn written(&self, keys: &[&Entry], held: Option<Work>) -> Result<RuleState, RuleError> {
+        let (keys, history) = keys_to_batches(keys, &self.writer.key_codec, &self.history)?;
+        let (held, held_facts) = held_to_batches(held, self.writer.input())?;
         Ok(RuleState {
             watermark_us: self.watermark_us,
             latest_us: self.latest_us,
@@ -245,7 +266,7 @@ impl KeyedRule {
             history,
             held,
             held_facts,
-            alerts,
+            alerts: ids_to_batch(self.writer.ids.counts())?,
         })
     }
 
@@ -256,18 +277,39 @@ impl KeyedRule {
     /// history.
     pub fn from_state(settings: KeyedSettings, state: &RuleState) -> Result<Self, RuleError> {
         let mut rule = Self::new(settings)?;
-        let name = rule.writer.rule().to_owned();
+        rule.load(state)?;
+        Ok(rule)
+    }
+
+    /// Puts a state into a rule that has seen nothing.
+    ///
+    /// # Errors
+    /// When the state was taken from a rule with another key, input or history.
+    pub fn load(&mut self, state: &RuleState) -> Result<(), RuleError> {
+        let name = self.writer.rule().to_owned();
         let misfit = |what: &str| RuleError::State { rule: name.clone(), what: what.to_owned() };
-        let key = &rule.writer.key_codec;
-        rule.table =
-            keys_from_batches(state, key, &rule.history, rule.history_rows)?.map_err(misfit)?;
-        rule.held = held_from_batches(state, rule.writer.input()).map_err(misfit)?;
+        let key = &self.writer.key_codec;
+        keys_from_batches(&mut self.table, state, key, &self.history, self.history_rows)?
+            .map_err(misfit)?;
+        held_from_batches(&mut self.held, state, self.writer.input()).map_err(misfit)?;
         let counts = ids_from_batch(&state.alerts)
             .ok_or_else(|| misfit("its alert counts have other columns"))?;
-        rule.writer.ids.restore(counts.into_iter());
-        rule.watermark_us = state.watermark_us;
-        rule.latest_us = state.latest_us;
-        Ok(rule)
+        self.writer.ids.restore(counts.into_iter());
+        self.watermark_us = state.watermark_us;
+        self.latest_us = state.latest_us;
+        Ok(())
+    }
+
+    /// Brings the rule from where the delta before was taken to where this one was.
+    ///
+    /// # Errors
+    /// As [`KeyedRule::load`].
+    pub fn apply_delta(&mut self, delta: &RuleDelta) -> Result<(), RuleError> {
+        let name = self.writer.rule().to_owned();
+        forget(&mut self.table, &delta.removed)
+            .map_err(|what| RuleError::State { rule: name, what: what.to_owned() })?;
+        self.held.release(delta.state.watermark_us)?;
+        self.load(&delta.state)
     }
 
     fn nothing(&mut self) -> Result<RuleOutput, RuleError> {
