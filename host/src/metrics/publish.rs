@@ -67,12 +67,15 @@ impl Publisher {
         let plan = engine.plan();
         let names = plan.sources.iter().map(|id| plan.node(*id).name.as_str());
         let clocks = engine.clocks();
-        for ((name, progress), clock) in names.zip(engine.progress()).zip(clocks) {
+        let lags = engine.lags();
+        for (((name, progress), clock), lag) in names.zip(engine.progress()).zip(clocks).zip(lags) {
             let family = match progress.unit {
                 ProgressUnit::Bytes => f::SOURCE_LAG_BYTES,
                 ProgressUnit::Rows => f::SOURCE_LAG_RECORDS,
             };
-            if let Some(total) = progress.total {
+            if let Some(records) = lag {
+                self.metrics.set(f::SOURCE_LAG_RECORDS, &[name], float(records));
+            } else if let Some(total) = progress.total {
                 self.metrics.set(family, &[name], float(total.saturating_sub(progress.done)));
             }
             if clock.watermark == NO_TIME || clock.ended {
