@@ -440,6 +440,21 @@ impl KafkaAuthority {
         refused(error)
     }
 
+    /// Returns our error for records that were not taken, and leaves no transaction open.
+    fn not_delivered(&mut self, failure: &client::Failure, count: u64) -> AuthorityError {
+        let fatal = self.producer.as_ref().and_then(|producer| producer.client().fatal_error());
+        if let Some((code, what)) = fatal {
+            let facts = Facts { code, fatal: true, retriable: false, abortable: false };
+            return match judge(facts) {
+                Verdict::Fenced => self.lost(),
+                _ => self.doubt(&what),
+            };
+        }
+        let error = not_written(failure, count);
+        let aborted = self.abort(&error.to_string());
+        if is_for_good(failure.code) { refused(&error) } else { aborted }
+    }
+
     /// Waits until all records have arrived.
     fn drain(&mut self) -> Result<()> {
         loop {
@@ -447,9 +462,7 @@ impl KafkaAuthority {
             let context = Arc::clone(producer.client().context());
             let left = producer.in_flight_count();
             if let Some(failure) = context.take_failure() {
-                let error = not_written(&failure, context.deliveries().1);
-                let aborted = self.abort(&error.to_string());
-                return Err(if is_for_good(failure.code) { refused(&error) } else { aborted });
+                return Err(self.not_delivered(&failure, context.deliveries().1));
             }
             if left == 0 {
                 return Ok(());
@@ -503,9 +516,7 @@ impl Authority for KafkaAuthority {
             let Some(producer) = &self.producer else { return Err(self.doubt("no producer")) };
             if let Err(code) = produce(producer, &record) {
                 let topic = record.topic.to_owned();
-                let error = not_written(&client::Failure { topic, code }, 1);
-                let aborted = self.abort(&error.to_string());
-                return Err(if is_for_good(code) { refused(&error) } else { aborted });
+                return Err(self.not_delivered(&client::Failure { topic, code }, 1));
             }
             failpoint!("kafka::produced");
         }

@@ -144,7 +144,8 @@ fn offsets_that_were_tampered_with_are_refused() {
     authority.take_over().expect("nothing yet");
     authority.commit(&pointer('a'), &pipeline.positions(5)).expect("a commit");
     pipeline.tamper(1, b"\xff\xfe no text");
-    refused(r#"the offset of tampered-in-1 that is no checkpoint's name: "\xff\xfe no text""#);
+    // The broker has replaced what is no UTF-8 already.
+    refused("the offset of tampered-in-1 that is no checkpoint's name: \"\\xef\\xbf\\xbd");
     pipeline.tamper(1, pointer('b').to_string().as_bytes());
     refused("name different checkpoints: tampered-in-0 names aaaa");
     pipeline.tamper(1, b"");

@@ -47,7 +47,8 @@ fn main() -> Result<ExitCode> {
             let quiet = Spec { authority: Authority::Kafka, fault, workers: 1, ..spec.clone() };
             let ended = execute(&mut lab, &format!("quiet-{seed}"), &quiet)?;
             let checked = check(&lab, &options.program, &quiet, &ended)?;
-            anyhow::ensure!(checked.wrong.is_empty(), "an undisturbed run: {:?}", checked.wrong);
+            let told = std::fs::read_to_string(ended.folder.join("told.log")).unwrap_or_default();
+            anyhow::ensure!(checked.wrong.is_empty(), "undisturbed: {:?}\n{told}", checked.wrong);
             alerts.insert(known.clone(), checked.alerts);
         }
         let ended = execute(&mut lab, &format!("run-{seed}"), &spec)?;

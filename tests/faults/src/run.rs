@@ -402,7 +402,7 @@ when = "v > 990"
                 "type = \"file\"\npath = \"out/{output}\"\nroll = {{ every = \"1 hour\", max_bytes = \"30 kB\" }}\n"
             ),
         };
-        write!(text, "[sinks.{output}]\ninputs = {inputs}\n{kind}").expect("a string");
+        write!(text, "[sinks.to_{output}]\ninputs = {inputs}\n{kind}").expect("a string");
     }
     text
 }

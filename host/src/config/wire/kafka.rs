@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Duration, Entries, Field, Json, Key, Size, Watermark};
 
@@ -134,7 +135,7 @@ pub(in crate::config) struct Security {
     /// The password of `key`.
     ///
     /// `key_password = { file = "/run/secrets/kafka-key" }`
-    pub key_password: Key<Secret>,
+    pub key_password: Key<SecretOrText>,
     /// Check that a broker's certificate is valid and names its host.
     ///
     /// `verify = false`
@@ -151,7 +152,7 @@ pub(in crate::config) struct Security {
     /// The password.
     ///
     /// `password = { env = "KAFKA_PASSWORD" }`
-    pub password: Key<Secret>,
+    pub password: Key<SecretOrText>,
 }
 
 /// A SASL mechanism.
@@ -163,6 +164,17 @@ pub(in crate::config) enum Mechanism {
     ScramSha256,
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+}
+
+/// A secret, or what somebody wrote in its place, which is not even looked at.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(untagged)]
+pub(in crate::config) enum SecretOrText {
+    #[serde(rename = "$text")]
+    #[schemars(skip)]
+    Text(IgnoredAny),
+    #[serde(rename = "$table")]
+    Secret(Secret),
 }
 
 /// Something that must not stand in a pipeline file, by where it stands instead.

@@ -107,7 +107,7 @@ impl Context<'_> {
         &mut self,
         mechanism: Key<wire::Mechanism>,
         username: Key<String>,
-        password: Key<wire::Secret>,
+        password: Key<wire::SecretOrText>,
         owner: &Owner,
     ) -> Option<Sasl> {
         let mechanism =
@@ -116,7 +116,7 @@ impl Context<'_> {
         let example = "password = { env = \"KAFKA_PASSWORD\" }";
         let password = self.required(password, "password", example, owner).and_then(|password| {
             let owner = owner.inner("password", &password.span);
-            self.secret(password.value, &owner)
+            self.secret_or_text(password.value, &owner)
         });
         Some(Sasl {
             mechanism: match mechanism?.value {
@@ -138,7 +138,7 @@ impl Context<'_> {
 
     fn optional_secret(
         &mut self,
-        key: Key<wire::Secret>,
+        key: Key<wire::SecretOrText>,
         name: &str,
         owner: &Owner,
     ) -> Typed<Secret> {
@@ -146,7 +146,25 @@ impl Context<'_> {
             return Some(None);
         }
         let secret = given(key)?;
-        self.secret(secret.value, &owner.inner(name, &secret.span)).map(Some)
+        self.secret_or_text(secret.value, &owner.inner(name, &secret.span)).map(Some)
+    }
+
+    fn secret_or_text(&mut self, typed: wire::SecretOrText, owner: &Owner) -> Option<Secret> {
+        match typed {
+            wire::SecretOrText::Secret(secret) => self.secret(secret, owner),
+            wire::SecretOrText::Text(_) => {
+                self.plain_secret(&owner.path);
+                None
+            }
+        }
+    }
+
+    /// Refuses a secret that stands in the file, without showing it: so without its line.
+    fn plain_secret(&mut self, path: &str) {
+        self.push(
+            Diagnostic::error(format!("`{path}` stands in the file, where secrets must not stand"))
+                .help("write { env = \"NAME\" } or { file = \"path\" } in its place"),
+        );
     }
 
     fn secret(&mut self, typed: wire::Secret, owner: &Owner) -> Option<Secret> {
@@ -210,8 +228,16 @@ impl Context<'_> {
                     Some(Field { span: span.clone(), value })
                 };
                 let typed = wire::Secret { env: part("env"), file: part("file") };
-                let known = table.is_empty();
-                let secret = self.secret(typed, &place).filter(|_| known);
+                let unknown = table.keys().next().cloned();
+                let secret = self.secret(typed, &place);
+                if let Some(key) = unknown {
+                    self.push(
+                        Diagnostic::error(format!("unknown key `{key}` in `{}`", place.path))
+                            .at(span.clone())
+                            .help("known keys: `env`, `file`"),
+                    );
+                    return None;
+                }
                 return self.owned(name, None, span, role)?.then_some(Property::Secret(secret?));
             }
             _ => {
@@ -227,14 +253,7 @@ impl Context<'_> {
             return None;
         }
         if settings::is_secret(name) {
-            self.push(
-                Diagnostic::error(format!("`{name}` is a secret"))
-                    .at(span.clone())
-                    .label("must not stand in a pipeline file")
-                    .help(format!(
-                        "write {name:?} = {{ env = \"NAME\" }} or {{ file = \"path\" }}"
-                    )),
-            );
+            self.plain_secret(&place.path);
             return None;
         }
         if let Err(fault) = settings::check_property(name, &text) {

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use super::keys::{Context, Owner, given};
 use crate::config::model::{self, Delivery, KafkaTopic, KafkaTopics, Located, StartOffset};
+use crate::config::units::format_duration_us;
 use crate::config::wire::{self, Entries, Field, Key};
 use crate::diag::Diagnostic;
 use crate::kafka::settings::{self, Role};
@@ -115,10 +116,7 @@ impl Context<'_> {
             fits = fits.and(id).and(timeout);
         }
         let transactional_id = self.default_name(typed.transactional_id, "transactional_id");
-        let timeout =
-            self.duration(typed.transaction_timeout, "transaction_timeout", 1_000_000).and_then(
-                |given| self.transaction_timeout(given.unwrap_or(DEFAULT_TRANSACTION_US), owner),
-            );
+        let timeout = self.transaction_timeout(typed.transaction_timeout);
         let compression = match self.or(typed.compression, wire::Compression::None)? {
             wire::Compression::None => "none",
             wire::Compression::Gzip => "gzip",
@@ -137,14 +135,19 @@ impl Context<'_> {
         alone.then_some(model::KafkaSink { connection, topic, key, delivery, compression })
     }
 
-    fn transaction_timeout(&mut self, us: i64, owner: &Owner) -> Option<i64> {
+    fn transaction_timeout(&mut self, key: Key<wire::Duration>) -> Option<i64> {
+        let at = span(&key);
+        let us = self.duration_or(key, "transaction_timeout", 1_000_000, DEFAULT_TRANSACTION_US)?;
         if us <= LONGEST_TRANSACTION_US {
             return Some(us);
         }
         self.push(
-            Diagnostic::error(format!("`transaction_timeout` is too long in `{}`", owner.path))
-                .at(owner.span.clone())
-                .help("brokers allow at most 15 minutes"),
+            Diagnostic::error(format!(
+                "`transaction_timeout` is out of range: {}",
+                format_duration_us(us)
+            ))
+            .at(at.unwrap_or_default())
+            .label("must be at most 15m, which brokers allow"),
         );
         None
     }
