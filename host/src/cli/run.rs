@@ -33,9 +33,9 @@ pub struct Options {
     #[arg(long)]
     summary_json: bool,
     #[command(flatten)]
-    start: StartOptions,
-    #[command(flatten)]
     watch: WatchOptions,
+    #[command(flatten)]
+    start: StartOptions,
 }
 
 /// How a pipeline that keeps state starts.
@@ -132,8 +132,8 @@ impl Run<'_> {
             let why = match self.once(&start, since, aborts) {
                 Try::Over(exit) => return exit,
                 Try::Again { why, progress } => {
-                    self.watch.metrics.aborted();
                     aborts += 1;
+                    self.watch.again();
                     in_a_row = if progress { 1 } else { in_a_row + 1 };
                     if progress {
                         pause = FIRST_PAUSE;
@@ -174,14 +174,14 @@ impl Run<'_> {
 
     fn drive(&mut self, mut engine: Engine, since: Stopwatch, aborts: u64) -> Try {
         let stop = || self.signals.stopped();
-        let (bar, watch) = (&mut self.bar, &mut self.watch);
-        watch.begin();
+        let (bar, asked) = (&mut self.bar, &mut self.watch);
+        asked.begin();
         let result = engine.run(&Machine::new(&stop), &mut |engine| {
             bar.update(engine);
-            watch.epoch(engine);
+            asked.epoch(engine);
         });
         self.bar.finish();
-        self.watch.end();
+        self.watch.end(&engine);
         if let Err(error) = &result
             && let Some(why) = error.aborted()
         {

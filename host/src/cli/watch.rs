@@ -8,7 +8,7 @@ use clap::Args;
 use super::exit::Exit;
 use super::tell;
 use crate::admin::{Admin, Health, Readiness};
-use crate::engine::{Commits, Engine};
+use crate::engine::Engine;
 use crate::metrics::{Metrics, Publisher};
 use crate::plan::Plan;
 
@@ -22,15 +22,11 @@ pub struct WatchOptions {
 
 /// Keeps the metrics of a process, and serves them if they are asked for.
 pub struct Watch {
-    /// For whoever commits.
-    pub metrics: Arc<Metrics>,
-    /// For whoever goes back to the last commit.
-    pub health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
     /// Of the engine that runs now.
     publisher: Publisher,
     server: Option<Admin>,
-    /// Commits of this engine that are published.
-    commits: u64,
 }
 
 impl Watch {
@@ -53,34 +49,33 @@ impl Watch {
                 Exit::Stopped
             })?;
         let publisher = Publisher::new(Arc::clone(&metrics));
-        Ok(Self { metrics, health, publisher, server, commits: 0 })
+        Ok(Self { metrics, health, publisher, server })
     }
 
     /// Says that an engine begins to run; it counts from 0.
     pub fn begin(&mut self) {
         self.publisher = Publisher::new(Arc::clone(&self.metrics));
-        self.commits = 0;
         self.health.set(Readiness::Running);
     }
 
     /// Publishes what an engine has done, after each epoch. Costs nothing when nobody can ask.
     pub fn epoch(&mut self, engine: &Engine) {
-        if self.server.is_none() {
-            return;
-        }
-        self.publisher.epoch(engine);
-        // At most one commit ends between two epochs.
-        if let Some(counts) = engine.commits().map(Commits::counts)
-            && counts.commits > self.commits
-        {
-            let (took, bytes) = counts.latest;
-            self.metrics.commit(took, bytes, counts.state_bytes);
-            self.commits = counts.commits;
+        if self.server.is_some() {
+            self.publisher.epoch(engine);
         }
     }
 
-    /// Says that the run ends.
-    pub fn end(&self) {
+    /// Says that a commit was aborted, and the run goes back to the one before.
+    pub fn again(&self) {
+        self.metrics.aborted();
+        self.health.set(Readiness::Starting);
+    }
+
+    /// Says that an engine has ended, and publishes what it did last.
+    pub fn end(&mut self, engine: &Engine) {
         self.health.set(Readiness::Stopping);
+        if self.server.is_some() {
+            self.publisher.publish(engine);
+        }
     }
 }

@@ -225,6 +225,9 @@ pub struct Watermark {
     /// Rows further ahead of the host's clock are rejected, so that one bad clock cannot close
     /// all windows. None: no limit.
     pub max_ahead_us: Option<i64>,
+    /// How far a partition may be ahead of the slowest before it has to wait. None: twice the
+    /// largest window that reads the source, or no limit without one.
+    pub max_drift_us: Option<i64>,
 }
 
 /// A plugin that turns records into rows.

@@ -36,6 +36,7 @@ const SECTIONS: &[(&str, &str, Option<&str>)] = &[
     ("## `[engine]`", "Engine", None),
     ("## `[plugins]`", "Plugins", None),
     ("## `[dead_letters]`", "DeadLetters", None),
+    ("## `[admin]`", "Admin", None),
     ("## `[sources.<name>]`", "Source", None),
     ("### `type = \"kafka\"`", "Source", Some("kafka")),
     ("### `start_offset` as a table", "StartPlace", None),

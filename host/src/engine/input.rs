@@ -5,7 +5,7 @@
 //! each of its partitions, so that records are worked on while they are in the cache and little
 //! memory is held, however much an epoch may take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::error::EngineError;
@@ -17,6 +17,7 @@ use crate::sources::{
     Oversized, PartitionInfo, PartitionState, Progress, ReadBudget, ReadOutput, ReadState, Source,
     SourceState,
 };
+use crate::watermark::Supply;
 
 /// The longest a turn waits for data, so that a stop is heard soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
@@ -34,6 +35,8 @@ struct Reader {
     later: bool,
     /// It had nothing more when last asked.
     idle: bool,
+    /// Partitions that have to wait for others.
+    paused: Vec<Partition>,
 }
 
 /// All sources of a pipeline, and the epoch that is being read.
@@ -55,6 +58,7 @@ struct Reads {
     bytes: usize,
     ranges: Vec<ChunkRange>,
     oversized: Vec<Oversized>,
+    paused: BTreeSet<PartitionRef>,
 }
 
 /// An epoch's records, all at once.
@@ -74,6 +78,8 @@ pub struct EpochReads {
     pub oversized: Vec<Oversized>,
     /// For each source, whether it had nothing more to give.
     pub drained: Vec<bool>,
+    /// Partitions that had to wait for others, at some time of the epoch.
+    pub paused: BTreeSet<PartitionRef>,
     /// Where each source's partitions go on.
     pub places: Vec<Vec<PartitionInfo>>,
 }
@@ -81,8 +87,14 @@ pub struct EpochReads {
 impl Input {
     /// Returns the sources, in the order of `SourceId`.
     pub fn new(sources: Vec<(String, Box<dyn Source>)>, settings: Engine) -> Self {
-        let reader =
-            |(name, source)| Reader { name, source, ended: false, later: false, idle: false };
+        let reader = |(name, source)| Reader {
+            name,
+            source,
+            ended: false,
+            later: false,
+            idle: false,
+            paused: Vec::new(),
+        };
         Self {
             readers: sources.into_iter().map(reader).collect(),
             settings,
@@ -99,6 +111,39 @@ impl Input {
             reader.later = false;
             reader.idle = false;
         }
+    }
+
+    /// Lets these partitions wait, and no others, until told otherwise.
+    pub fn pause(&mut self, ahead: &[PartitionRef]) {
+        for (source, reader) in (0u32..).zip(&mut self.readers) {
+            let of_it = ahead.iter().filter(|partition| partition.source == SourceId(source));
+            let paused: Vec<Partition> = of_it.map(|partition| partition.partition).collect();
+            if paused != reader.paused {
+                reader.source.pause(&paused);
+                reader.paused = paused;
+            }
+        }
+        self.epoch.paused.extend(ahead);
+    }
+
+    /// Returns what a partition has to give.
+    pub fn supply(&self, partition: PartitionRef) -> Supply {
+        let reader = usize::try_from(partition.source.0).ok().and_then(|at| self.readers.get(at));
+        let Some(reader) = reader else { return Supply::Over };
+        let at = usize::try_from(partition.partition.0).unwrap_or(usize::MAX);
+        let finished = reader.source.partitions().get(at).is_none_or(|info| info.finished);
+        if reader.ended || finished {
+            Supply::Over
+        } else if reader.source.is_drained(partition.partition) {
+            Supply::Nothing
+        } else {
+            Supply::More
+        }
+    }
+
+    /// Returns how many records each source has that were not read, where that is known.
+    pub fn lags(&self) -> Vec<Option<u64>> {
+        self.readers.iter().map(|reader| reader.source.lag()).collect()
     }
 
     /// Asks every source once and returns the chunks that came. `wait`: lets a little time pass
@@ -198,10 +243,10 @@ impl Input {
 
     /// Returns what the epoch read, at its end.
     pub fn end(&mut self) -> EpochReads {
-        let Reads { ranges, mut oversized, .. } = std::mem::take(&mut self.epoch);
+        let Reads { ranges, mut oversized, paused, .. } = std::mem::take(&mut self.epoch);
         oversized.sort_by_key(|record| (record.from, record.position));
         let drained = self.readers.iter().map(|reader| reader.idle || reader.ended).collect();
-        EpochReads { ranges, oversized, drained, places: self.places() }
+        EpochReads { ranges, oversized, drained, paused, places: self.places() }
     }
 
     /// Returns where each source's partitions go on.

@@ -7,6 +7,7 @@
 //! same input again gives the same bytes.
 
 mod commits;
+mod drift;
 mod error;
 mod evaluator;
 mod facts;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::commits::{self, Commits, Kept};
+use super::drift::Drift;
 use super::error::EngineError;
 use super::facts::EpochFacts;
 use super::flow::{Cut, Flow};
@@ -61,6 +62,7 @@ pub struct Engine {
     flow: Flow,
     owner: Owner,
     time: EventTime,
+    drift: Drift,
     /// The number of the next epoch to be cut.
     epoch: u64,
     facts: Option<Vec<EpochFacts>>,
@@ -98,9 +100,10 @@ impl Engine {
             owner.track();
         }
         let input = Input::new(options.sources, plan.engine.clone());
+        let drift = Drift::of(&plan);
         let facts = options.record_facts.then(Vec::new);
         let flow = Flow::default();
-        Ok(Self { plan, wiring, input, pool, flow, owner, time, epoch, facts, commits })
+        Ok(Self { plan, wiring, input, pool, flow, owner, time, drift, epoch, facts, commits })
     }
 
     /// Runs epochs until the input ends or the outside says stop. `on_epoch` is called after each.
@@ -163,6 +166,11 @@ impl Engine {
         self.input.progress()
     }
 
+    /// Returns how many records each source has that were not read, where that is known.
+    pub fn lags(&self) -> Vec<Option<u64>> {
+        self.input.lags()
+    }
+
     /// Returns where the event time of each source stands.
     pub fn clocks(&self) -> Vec<SourceClock> {
         self.time.clocks()
@@ -209,6 +217,11 @@ impl Engine {
             }
             let room = self.flow.chunks() < self.pool.limit() && self.flow.cuts() < EPOCHS_AHEAD;
             if outcome.is_none() && room {
+                if !self.drift.is_off() {
+                    let ahead =
+                        self.drift.ahead(&self.time, |partition| self.input.supply(partition));
+                    self.input.pause(&ahead);
+                }
                 let chunks = self.input.turn(outside, !busy)?;
                 let came = !chunks.is_empty();
                 chunks.into_iter().for_each(|chunk| self.submit(chunk));
@@ -277,9 +290,9 @@ impl Engine {
     /// Ends the epoch that is being read: from here on it is a function of its facts. Returns how
     /// the run ends, when this was its last epoch.
     fn cut(&mut self, now_us: i64, stop: bool) -> Option<Outcome> {
-        let EpochReads { ranges, oversized, drained, places } = self.input.end();
+        let EpochReads { ranges, oversized, drained, paused, places } = self.input.end();
         let partitions = self.input.partition_counts();
-        let quiet = self.time.quiet(&ranges, &partitions, &drained, now_us);
+        let quiet = self.time.quiet(&ranges, &partitions, &drained, &paused, now_us);
         let facts = EpochFacts {
             epoch: self.epoch,
             now_us,

@@ -6,7 +6,7 @@ use super::facts::{ChunkRange, EpochFacts, QuietPartition};
 use crate::data::{NO_TIME, Partition, PartitionRef, SourceId};
 use crate::faults;
 use crate::plan::{NodeKind, Plan};
-use crate::watermark::{LastRead, SourceClock, Tracker, idle_candidates};
+use crate::watermark::{LastRead, PartitionClock, SourceClock, Tracker, idle_candidates};
 use crate::window::PartitionTime;
 
 /// How far event time has come in each source.
@@ -69,7 +69,8 @@ impl EventTime {
     }
 
     /// Returns the partitions that have given nothing for their source's idle timeout although
-    /// they could have. `drained` says for each source whether it had nothing more to give.
+    /// they could have. `drained` says for each source whether it had nothing more to give,
+    /// `paused` which partitions had to wait for others.
     ///
     /// Called once an epoch, while its facts are gathered; a replay takes the recorded answer.
     pub fn quiet(
@@ -77,6 +78,7 @@ impl EventTime {
         ranges: &[ChunkRange],
         partitions: &[u32],
         drained: &[bool],
+        paused: &BTreeSet<PartitionRef>,
         now_us: i64,
     ) -> Vec<QuietPartition> {
         let since = self.last_epoch_us.map_or(0, |last| now_us.saturating_sub(last));
@@ -92,7 +94,7 @@ impl EventTime {
                 let read = self.reads.entry(partition).or_insert(fresh);
                 if gave.contains(&partition) {
                     *read = fresh;
-                } else if drained != Some(true) {
+                } else if drained != Some(true) || paused.contains(&partition) {
                     read.unreadable_us = read.unreadable_us.saturating_add(since);
                 }
                 reads.push(LastRead {
@@ -117,6 +119,19 @@ impl EventTime {
                 time.tracker.join(PartitionRef { source: SourceId(source), partition });
             }
         }
+    }
+
+    /// Returns each partition's clock and its source's delay.
+    pub fn partitions(&self) -> impl Iterator<Item = (PartitionRef, &PartitionClock, i64)> {
+        self.sources.iter().flat_map(|time| {
+            time.tracker.clocks().map(|(partition, clock)| (partition, clock, time.delay_us))
+        })
+    }
+
+    /// Returns whether a partition gave something in the last epoch.
+    pub fn gave_lately(&self, partition: PartitionRef) -> bool {
+        let read = self.reads.get(&partition).map(|read| read.last_us);
+        read.is_some() && read == self.last_epoch_us
     }
 
     fn source(&self, source: SourceId) -> Option<&SourceTime> {

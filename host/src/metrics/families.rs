@@ -85,9 +85,9 @@ families! {
     COMMIT_SECONDS: Histogram "millstream_commit_seconds" []
         "Time from the begin of a commit until it was recorded.";
     CHECKPOINT_BYTES: Gauge "millstream_checkpoint_bytes" []
-        "Bytes that the last commit wrote of the state.";
+        "Bytes of the last checkpoint.";
     CHECKPOINT_BYTES_WRITTEN: Counter "millstream_checkpoint_written_bytes_total" []
-        "Bytes that all commits wrote of the state.";
+        "Bytes that commits wrote for their checkpoints.";
     CHECKPOINT_AGE: Gauge "millstream_checkpoint_age_seconds" []
         "Time since the last commit was recorded; absent before the first.";
     PROCESS_MEMORY: Gauge "process_resident_memory_bytes" []

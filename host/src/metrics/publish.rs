@@ -7,7 +7,7 @@ use super::families as f;
 use super::registry::{Metrics, float, seconds};
 use crate::clock::{Stopwatch, now_us};
 use crate::data::NO_TIME;
-use crate::engine::Engine;
+use crate::engine::{CommitCounts, Commits, Engine};
 use crate::plan::{NodeKind, Plan, RuleBody};
 use crate::plugin::PluginVersion;
 use crate::sources::ProgressUnit;
@@ -18,30 +18,46 @@ pub struct Publisher {
     /// What each counter had when it was last published, by name and labels.
     last: BTreeMap<(&'static str, Vec<String>), u64>,
     epoch: Stopwatch,
-    epochs: u64,
+    commits: CommitCounts,
 }
 
 impl Publisher {
     /// Returns a publisher for an engine that starts now.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, last: BTreeMap::new(), epoch: Stopwatch::start(), epochs: 0 }
+        Self {
+            metrics,
+            last: BTreeMap::new(),
+            epoch: Stopwatch::start(),
+            commits: CommitCounts::default(),
+        }
     }
 
-    /// Returns the metrics.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
-    }
-
-    /// Publishes what an engine has done so far. To be called after each epoch.
+    /// Counts an epoch, and publishes what an engine has done so far.
     pub fn epoch(&mut self, engine: &Engine) {
         self.metrics.observe(f::EPOCH_SECONDS, self.epoch.elapsed());
+        self.metrics.add(f::EPOCHS, &[], 1.0);
         self.epoch = Stopwatch::start();
-        self.epochs += 1;
-        let epochs = self.epochs;
-        self.total(f::EPOCHS, &[], epochs);
+        self.publish(engine);
+    }
+
+    /// Publishes what an engine has done so far.
+    pub fn publish(&mut self, engine: &Engine) {
+        self.commits(engine);
         self.sources(engine);
         self.nodes(engine);
         self.plugins(engine.plan());
+    }
+
+    /// There is rarely more than one commit between two epochs; of several each gets its share.
+    fn commits(&mut self, engine: &Engine) {
+        let Some(now) = engine.commits().map(Commits::counts) else { return };
+        let before = std::mem::replace(&mut self.commits, now.clone());
+        let new = u32::try_from(now.commits.saturating_sub(before.commits)).unwrap_or(u32::MAX);
+        for _ in 0..new {
+            let took = now.duration.saturating_sub(before.duration) / new;
+            let bytes = now.bytes.saturating_sub(before.bytes) / u64::from(new);
+            self.metrics.commit(took, bytes, now.state_bytes);
+        }
     }
 
     fn sources(&mut self, engine: &Engine) {
@@ -51,12 +67,15 @@ impl Publisher {
         let plan = engine.plan();
         let names = plan.sources.iter().map(|id| plan.node(*id).name.as_str());
         let clocks = engine.clocks();
-        for ((name, progress), clock) in names.zip(engine.progress()).zip(clocks) {
+        let lags = engine.lags();
+        for (((name, progress), clock), lag) in names.zip(engine.progress()).zip(clocks).zip(lags) {
             let family = match progress.unit {
                 ProgressUnit::Bytes => f::SOURCE_LAG_BYTES,
                 ProgressUnit::Rows => f::SOURCE_LAG_RECORDS,
             };
-            if let Some(total) = progress.total {
+            if let Some(records) = lag {
+                self.metrics.set(f::SOURCE_LAG_RECORDS, &[name], float(records));
+            } else if let Some(total) = progress.total {
                 self.metrics.set(family, &[name], float(total.saturating_sub(progress.done)));
             }
             if clock.watermark == NO_TIME || clock.ended {

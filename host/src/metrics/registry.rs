@@ -70,12 +70,12 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Counts a commit that was recorded: how long it took, how many bytes it wrote, and
-    /// how many its checkpoint has altogether.
-    pub fn commit(&self, took: Duration, written: u64, whole: u64) {
+    /// Counts a commit that was recorded: how long it took, how many bytes it wrote, and how many
+    /// the whole checkpoint has.
+    pub fn commit(&self, took: Duration, written: u64, checkpoint: u64) {
         self.add(families::COMMITS, &[], 1.0);
         self.observe(families::COMMIT_SECONDS, took);
-        self.set(families::CHECKPOINT_BYTES, &[], float(whole));
+        self.set(families::CHECKPOINT_BYTES, &[], float(checkpoint));
         self.add(families::CHECKPOINT_BYTES_WRITTEN, &[], float(written));
         if let Ok(mut committed) = self.committed_us.lock() {
             *committed = Some(clock::now_us());

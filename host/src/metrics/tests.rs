@@ -43,7 +43,7 @@ fn a_scrape_shows_what_was_told() {
     assert_eq!(sample(&text, "millstream_checkpoint_age_seconds"), None);
     assert!(sample(&text, "process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
     metrics.commit(Duration::from_millis(20), 5_000, 5_000);
-    metrics.commit(Duration::from_millis(900), 3_000, 3_000);
+    metrics.commit(Duration::from_millis(900), 3_000, 8_000);
     metrics.aborted();
     metrics.add("millstream_node_rejects_total", &["events", "not_json"], 3.0);
     let text = metrics.text().unwrap();
@@ -53,7 +53,7 @@ fn a_scrape_shows_what_was_told() {
         ("millstream_commit_seconds_count", 2.0),
         ("millstream_commit_seconds_bucket{le=\"0.025\"}", 1.0),
         ("millstream_commit_seconds_bucket{le=\"1\"}", 2.0),
-        ("millstream_checkpoint_bytes", 3_000.0),
+        ("millstream_checkpoint_bytes", 8_000.0),
         ("millstream_checkpoint_written_bytes_total", 8_000.0),
         ("millstream_node_rejects_total{node=\"events\",reason=\"not_json\"}", 3.0),
     ] {

@@ -152,6 +152,10 @@ fn source_lines(source: &SourceNode) -> Vec<String> {
         let ahead = format_duration_us(us);
         time.push_str(&format!("; more than {ahead} ahead of the clock is refused"));
     }
+    if let Some(us) = watermark.max_drift_us {
+        let drift = format_duration_us(us);
+        time.push_str(&format!("; who is more than {drift} ahead of the slowest waits"));
+    }
     vec![format!("from     {what}"), time]
 }
 

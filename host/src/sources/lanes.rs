@@ -60,6 +60,10 @@ pub(super) struct Lanes<L> {
     /// The lane whose turn it is.
     next: usize,
     bytes_per_row: usize,
+    /// For each lane, whether it gives nothing for now because it is far ahead of others.
+    paused: Vec<bool>,
+    /// For each lane, whether it had nothing more when it was last asked.
+    drained: Vec<bool>,
 }
 
 /// What happened to a lane in this read.
@@ -71,8 +75,15 @@ enum Turn {
 
 impl<L: Lane> Lanes<L> {
     pub fn new(source: SourceId, lanes: Vec<L>) -> Self {
-        let mut all =
-            Self { source, lanes: Vec::new(), infos: Vec::new(), next: 0, bytes_per_row: 256 };
+        let mut all = Self {
+            source,
+            lanes: Vec::new(),
+            infos: Vec::new(),
+            next: 0,
+            bytes_per_row: 256,
+            paused: Vec::new(),
+            drained: Vec::new(),
+        };
         for lane in lanes {
             all.join(lane);
         }
@@ -87,6 +98,21 @@ impl<L: Lane> Lanes<L> {
             finished: lane.finished(),
         });
         self.lanes.push(lane);
+        self.paused.push(false);
+        self.drained.push(false);
+    }
+
+    /// Lets these partitions give nothing in reads, and no others.
+    pub fn pause(&mut self, ahead: &[Partition]) {
+        for (partition, paused) in (0u32..).zip(&mut self.paused) {
+            *paused = ahead.contains(&Partition(partition));
+        }
+    }
+
+    /// Returns whether a partition had nothing more when it was last asked.
+    pub fn is_drained(&self, partition: Partition) -> bool {
+        let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
+        self.drained.get(index).copied().unwrap_or(false)
     }
 
     pub fn infos(&self) -> &[PartitionInfo] {
@@ -136,7 +162,13 @@ impl<L: Lane> Lanes<L> {
         let mut turns: Vec<Turn> = self
             .lanes
             .iter()
-            .map(|lane| if lane.finished() { Turn::Out(Stop::Ended) } else { Turn::Open })
+            .zip(&self.paused)
+            .map(|(lane, paused)| match (lane.finished(), paused) {
+                (true, _) => Turn::Out(Stop::Ended),
+                // It has more, but nothing that may be read now.
+                (false, true) => Turn::Out(Stop::Idle),
+                (false, false) => Turn::Open,
+            })
             .collect();
         while rows_left > 0 {
             let open = self.open_from_next(&turns);
@@ -207,7 +239,8 @@ impl<L: Lane> Lanes<L> {
                 chunk_rows: budget.chunk_rows,
                 bytes_per_row: 0,
             };
-            if self.lanes.get(index).is_none_or(Lane::finished) {
+            let paused = self.paused.get(index).copied().unwrap_or(false);
+            if paused || self.lanes.get(index).is_none_or(Lane::finished) {
                 continue;
             }
             let (taken, _) = self.pull(index, quota, now_us, out)?;
@@ -289,6 +322,9 @@ impl<L: Lane> Lanes<L> {
         let mut writer = Writer::new(from, quota, now_us, out);
         let stop = lane.pull(&mut writer);
         let taken = writer.finish();
+        if let (Some(drained), Ok(stop)) = (self.drained.get_mut(index), &stop) {
+            *drained = matches!(stop, Stop::Idle | Stop::Ended);
+        }
         info.position = lane.position();
         info.finished = lane.finished();
         if let Some(mean) = taken.bytes.checked_div(taken.rows) {

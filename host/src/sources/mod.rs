@@ -86,6 +86,15 @@ pub trait Source: Send {
     /// When the partition does not exist or can no longer be read from there.
     fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError>;
 
+    /// Says which partitions give nothing from now on, until this is called again: they are far
+    /// ahead of others in event time. They still have what they had.
+    fn pause(&mut self, _ahead: &[Partition]) {}
+
+    /// Returns whether a partition had nothing more when it was last asked; false when unknown.
+    fn is_drained(&self, _partition: Partition) -> bool {
+        false
+    }
+
     /// Returns what a restart must know besides names and positions of the partitions, for
     /// [`SourceState::detail`]. It may be newer than the positions it is kept with.
     fn detail(&self) -> serde_json::Value {

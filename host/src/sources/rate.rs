@@ -98,6 +98,14 @@ impl Source for RateSource {
         Started { start_us: self.lanes.iter().find_map(|lane| lane.pace.start_us) }.detail()
     }
 
+    fn pause(&mut self, ahead: &[Partition]) {
+        self.lanes.pause(ahead);
+    }
+
+    fn is_drained(&self, partition: Partition) -> bool {
+        self.lanes.is_drained(partition)
+    }
+
     fn progress(&self) -> Progress {
         let done = self.lanes.iter().map(|lane| lane.done).sum();
         Progress { done, total: self.rows, unit: ProgressUnit::Rows }

@@ -92,6 +92,14 @@ impl Source for StdinSource {
         self.lanes.seek(partition, position)
     }
 
+    fn pause(&mut self, ahead: &[Partition]) {
+        self.lanes.pause(ahead);
+    }
+
+    fn is_drained(&self, partition: Partition) -> bool {
+        self.lanes.is_drained(partition)
+    }
+
     fn progress(&self) -> Progress {
         let done = self.lanes.iter().map(|lane| u64::try_from(lane.position()).unwrap_or(0)).sum();
         Progress { done, total: None, unit: ProgressUnit::Bytes }

@@ -8,10 +8,12 @@
 //! Never here: a clock, I/O. Which partitions are idle is a fact of the epoch, so that a replay
 //! decides the same.
 
+mod drift;
 mod partition;
 mod tracker;
 mod union;
 
+pub use drift::{Runner, Supply, ahead};
 pub use partition::PartitionClock;
 pub use tracker::{LastRead, Tracker, idle_candidates};
 pub use union::{SourceClock, union};

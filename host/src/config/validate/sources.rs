@@ -195,12 +195,19 @@ impl Context<'_> {
                 delay_us: 0,
                 idle_timeout_us: None,
                 max_ahead_us: None,
+                max_drift_us: None,
             });
         };
         let typed = field.value?;
         let delay = self.duration_or(typed.delay, "delay", 0, 0);
         let idle = self.duration(typed.idle_timeout, "idle_timeout", 1_000);
         let ahead = self.duration(typed.max_ahead, "max_ahead", 0);
-        Some(model::Watermark { delay_us: delay?, idle_timeout_us: idle?, max_ahead_us: ahead? })
+        let drift = self.duration(typed.max_drift, "max_drift", 1_000);
+        Some(model::Watermark {
+            delay_us: delay?,
+            idle_timeout_us: idle?,
+            max_ahead_us: ahead?,
+            max_drift_us: drift?,
+        })
     }
 }

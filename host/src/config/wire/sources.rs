@@ -171,4 +171,8 @@ pub(in crate::config) struct Watermark {
     ///
     /// `max_ahead = "1 hour"`
     pub max_ahead: Key<Duration>,
+    /// How far in event time a partition may be ahead of the slowest one before reading it waits, so that a backlog does not fill the state. Results do not depend on it. Default: twice the largest window that reads the source; without a window no limit.
+    ///
+    /// `max_drift = "1 hour"`
+    pub max_drift: Key<Duration>,
 }

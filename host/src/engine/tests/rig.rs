@@ -312,7 +312,7 @@ pub struct Rig {
 pub type Fails = Option<(&'static str, &'static str)>;
 
 impl Rig {
-    pub fn new(text: &str, sources: Vec<Memory>, fails: Fails) -> Self {
+    pub fn new<S: Source + 'static>(text: &str, sources: Vec<S>, fails: Fails) -> Self {
         let plan = plan(text);
         let log = Log::default();
         let recorder = |name: &str| -> Box<dyn Sink> {

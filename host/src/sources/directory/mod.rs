@@ -340,6 +340,20 @@ impl Source for DirectorySource {
         detail.and_then(Result::ok).unwrap_or_default()
     }
 
+    fn pause(&mut self, ahead: &[Partition]) {
+        match &mut self.lanes {
+            Shape::Sequence(lanes) => lanes.pause(ahead),
+            Shape::PerFile(files) => files.lanes.pause(ahead),
+        }
+    }
+
+    fn is_drained(&self, partition: Partition) -> bool {
+        match &self.lanes {
+            Shape::Sequence(lanes) => lanes.is_drained(partition),
+            Shape::PerFile(files) => files.lanes.is_drained(partition),
+        }
+    }
+
     fn progress(&self) -> Progress {
         let done = match &self.lanes {
             Shape::Sequence(lanes) => lanes.iter().map(Sequence::read_bytes).sum(),

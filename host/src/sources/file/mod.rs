@@ -269,6 +269,14 @@ impl Source for FileSource {
         serde_json::to_value(detail).unwrap_or_default()
     }
 
+    fn pause(&mut self, ahead: &[Partition]) {
+        self.lanes.pause(ahead);
+    }
+
+    fn is_drained(&self, partition: Partition) -> bool {
+        self.lanes.is_drained(partition)
+    }
+
     fn progress(&self) -> Progress {
         let done = self.lanes.iter().map(|lane| u64::try_from(lane.position()).unwrap_or(0)).sum();
         let total = (!self.follow).then_some(self.total_bytes.max(done));

@@ -158,6 +158,14 @@ impl Source for KafkaSource {
         self.lanes.seek(partition, position)
     }
 
+    fn pause(&mut self, ahead: &[Partition]) {
+        self.lanes.pause(ahead);
+    }
+
+    fn is_drained(&self, partition: Partition) -> bool {
+        self.lanes.is_drained(partition)
+    }
+
     fn progress(&self) -> Progress {
         let done = self.lanes.iter().map(KafkaLane::done).sum();
         let total = self.lanes.iter().map(KafkaLane::total).sum::<Option<u64>>();

@@ -166,3 +166,32 @@ fn progress_ends_at_its_total() {
     drain(&mut source, 7);
     assert_eq!(source.progress().done, 130);
 }
+
+#[test]
+fn a_partition_that_is_far_ahead_gives_nothing() {
+    let (_folder, mut source) = files(&[10, 10, 3]);
+    source.pause(&[Partition(0)]);
+    let (records, state) = step(&mut source, 100, 0);
+    assert_eq!((counts(&records, 3), state), (vec![0, 10, 3], ReadState::Idle));
+    assert!(!source.is_drained(Partition(0)) && source.is_drained(Partition(1)));
+    assert!(!source.partitions()[0].finished);
+    // It is no end, and nothing is lost.
+    assert_eq!(step(&mut source, 100, 0), (vec![], ReadState::Idle));
+    source.pause(&[]);
+    let (records, state) = step(&mut source, 100, 0);
+    assert_eq!((counts(&records, 3), state), (vec![10, 0, 0], ReadState::Ended));
+}
+
+#[test]
+fn a_long_record_of_a_partition_that_waits_is_not_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        fs::write(folder.path().join(name), [&[b'x'; 500][..], b"\n"].concat()).unwrap();
+    }
+    let mut source = open_file(folder.path(), &["a", "b"], false);
+    source.pause(&[Partition(0)]);
+    let budget = ReadBudget { rows: 10, bytes: 100, chunk_rows: 10, wait: Duration::ZERO };
+    let mut out = ReadOutput::default();
+    source.read(&budget, 0, &mut out).unwrap();
+    assert_eq!(counts(&records(&out, &budget), 2), [0, 1]);
+}
