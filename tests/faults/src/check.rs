@@ -32,7 +32,7 @@ const MOST_CHECKPOINTS: usize = 1 + 3 + 8;
 pub struct Checked {
     /// What does not hold; empty for a run that passed.
     pub wrong: Vec<String>,
-    /// The ids of the alerts, sorted, to be compared with those of an undisturbed run.
+    /// Rule, key and time of the alerts, sorted, to be compared with those of an undisturbed run.
     pub alerts: Vec<String>,
 }
 
@@ -61,12 +61,16 @@ pub fn check(lab: &Lab, program: &Path, spec: &Spec, ended: &Ended) -> Result<Ch
         let (found, wanted) = (late.len(), expected.late.len());
         wrong.push(format!("I6: {found} late rows, {wanted} expected, or others"));
     }
-    let mut alerts: Vec<String> =
-        read("alerts")?.iter().map(|row| row["alert_id"].to_string()).collect();
-    alerts.sort_unstable();
-    if alerts.windows(2).any(|pair| pair.first() == pair.last()) {
+    let rows = read("alerts")?;
+    let mut ids: Vec<String> = rows.iter().map(|row| row["alert_id"].to_string()).collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair.first() == pair.last()) {
         wrong.push("I1: an alert came twice".into());
     }
+    // Ids are made of the pipeline's name too, which differs from run to run.
+    let alert = |row: &Value| format!("{} {} {}", row["rule"], row["key"], row["event_time"]);
+    let mut alerts: Vec<String> = rows.iter().map(alert).collect();
+    alerts.sort_unstable();
     let letters = fs::read_to_string(ended.folder.join("dead-letters.jsonl")).unwrap_or_default();
     if letters.lines().count() != expected.poison {
         let (found, wanted) = (letters.lines().count(), expected.poison);
