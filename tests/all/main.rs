@@ -10,6 +10,7 @@
 //! | `matrix` | every window kind: workers, partitions, epoch cuts, against a plain model |
 //! | `replay` | recorded epochs run again give the same bytes |
 //! | `checkpoints` | from files to files: killed at every step, fenced, damaged, started again |
+//! | `faults` | on a real Kafka: every fault once, every place of a commit; an oracle judges |
 //! | `outputs` | revisions, update and complete mode, triggers, folders, the generator as a source |
 //! | `pipelines` | the shipped pipeline files and their own tests |
 //! | `admin` | metrics and health over HTTP |
@@ -29,6 +30,7 @@ mod access_log;
 mod admin;
 mod anomalies;
 mod checkpoints;
+mod faults;
 mod hostile;
 mod kafka;
 mod log_analytics;

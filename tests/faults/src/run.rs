@@ -128,7 +128,7 @@ pub fn execute(lab: &mut Lab, name: &str, spec: &Spec) -> Result<Ended> {
         }
     }
     let input = lab.load(spec).0.topic.clone();
-    fs::write(folder.join("pipeline.toml"), pipeline(lab, name, &input, spec.authority))?;
+    fs::write(folder.join("pipeline.toml"), pipeline(lab, name, &input, spec))?;
     lab.proxy.set(Mode::Pass);
     let began = Instant::now();
     let mut ended = Ended {
@@ -337,14 +337,17 @@ fn signal(process: u32, name: &str) -> Result<()> {
 }
 
 /// The pipeline: every kind of state between a topic and three outputs.
-fn pipeline(lab: &Lab, name: &str, input: &str, authority: Authority) -> String {
+fn pipeline(lab: &Lab, name: &str, input: &str, spec: &Spec) -> String {
     let brokers = &lab.proxy.address;
+    // Collection and compaction come after many commits.
+    let often = matches!(&spec.fault, Fault::Point { point, .. } if point.starts_with("co") && !point.starts_with("commit"));
+    let epoch_rows = if often { 50 } else { 400 };
     let mut text = format!(
         r#"
 name = "{name}"
 [engine]
 epoch = "20ms"
-epoch_rows = 400
+epoch_rows = {epoch_rows}
 [state]
 path = "state"
 [commit]
@@ -394,7 +397,7 @@ when = "v > 990"
         ("alerts", r#"["steps", "ordered", "large"]"#),
         ("late", r#"["windows.late"]"#),
     ] {
-        let kind = match authority {
+        let kind = match spec.authority {
             Authority::Kafka => format!(
                 "type = \"kafka\"\nbrokers = \"{brokers}\"\ntopic = \"{name}-{output}\"\ntransaction_timeout = \"2s\"\n"
             ),
