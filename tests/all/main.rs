@@ -10,6 +10,7 @@
 //! | `matrix` | every window kind: workers, partitions, epoch cuts, against a plain model |
 //! | `replay` | recorded epochs run again give the same bytes |
 //! | `checkpoints` | from files to files: killed at every step, fenced, damaged, started again |
+//! | `kept_format` | checkpoints of every format ever written can still be read |
 //! | `faults` | on a real Kafka: every fault once, every place of a commit; an oracle judges |
 //! | `outputs` | revisions, update and complete mode, triggers, folders, the generator as a source |
 //! | `pipelines` | the shipped pipeline files and their own tests |
@@ -33,6 +34,7 @@ mod checkpoints;
 mod faults;
 mod hostile;
 mod kafka;
+mod kept_format;
 mod log_analytics;
 mod made;
 mod matrix;

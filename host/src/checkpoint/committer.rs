@@ -33,6 +33,9 @@ use crate::sinks::{CommitInfo, SinkError};
 use crate::sources::SourceState;
 use crate::watermark::Tracker;
 
+/// How long the authority is waited for when something has failed already.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Everything a commit covers.
 pub struct Commit {
     /// The first epoch that it does not cover.
@@ -130,9 +133,17 @@ pub struct CommitterOptions {
     pub plugins: Vec<PluginNote>,
 }
 
+/// What the committing thread is asked.
+enum Job {
+    /// To commit.
+    Commit(Box<Commit>),
+    /// Whether this process still has the pipeline.
+    Holds(Sender<bool>),
+}
+
 /// The engine's end of the committing thread.
 pub struct Committer {
-    commits: Option<Sender<Box<Commit>>>,
+    commits: Option<Sender<Job>>,
     results: Receiver<Result<Committed, CommitError>>,
     thread: Option<JoinHandle<()>>,
     under_way: bool,
@@ -144,12 +155,20 @@ impl Committer {
     /// # Errors
     /// When it cannot be started.
     pub fn start(options: CommitterOptions) -> std::io::Result<Self> {
-        let (commits, work) = bounded::<Box<Commit>>(1);
+        let (commits, work) = bounded::<Job>(1);
         let (done, results) = bounded(1);
         let mut writer = Writer::new(options);
         let thread = std::thread::Builder::new().name("commits".into()).spawn(move || {
             writer.begin();
-            for commit in work {
+            for job in work {
+                let commit = match job {
+                    Job::Commit(commit) => commit,
+                    Job::Holds(answer) => {
+                        // Who asks may have stopped listening.
+                        let _ = answer.send(writer.holds());
+                        continue;
+                    }
+                };
                 let now_us = commit.now_us;
                 let result = unless_mutant(writer.commit(*commit), now_us);
                 let over = result.is_err();
@@ -176,9 +195,17 @@ impl Committer {
     pub fn begin(&mut self, commit: Commit) -> Result<(), CommitError> {
         debug_assert!(!self.under_way, "one commit at a time");
         let commits = self.commits.as_ref().ok_or(CommitError::Gone)?;
-        commits.send(Box::new(commit)).map_err(|_| CommitError::Gone)?;
+        commits.send(Job::Commit(Box::new(commit))).map_err(|_| CommitError::Gone)?;
         self.under_way = true;
         Ok(())
+    }
+
+    /// Returns false when another process surely has the pipeline; asked when something has failed,
+    /// to tell whether that is why.
+    pub fn holds(&self) -> bool {
+        let (answer, asked) = bounded(1);
+        let sent = self.commits.as_ref().is_some_and(|jobs| jobs.send(Job::Holds(answer)).is_ok());
+        !sent || asked.recv_timeout(PATIENCE).unwrap_or(true)
     }
 
     /// Returns how the commit under way ended, if it has.
@@ -253,6 +280,15 @@ impl Writer {
             compaction: None,
             collector: Collector::new(options.catalog.clone(), options.keep),
             options,
+        }
+    }
+
+    fn holds(&mut self) -> bool {
+        match self.options.authority.holds() {
+            Ok(holds) => holds,
+            Err(AuthorityError::Fenced { .. }) => false,
+            // Not known.
+            Err(_) => true,
         }
     }
 

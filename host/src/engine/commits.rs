@@ -141,6 +141,11 @@ impl Commits {
         self.committer.begin(Commit { facts, ..commit })
     }
 
+    /// Returns false when another instance surely has the pipeline.
+    pub(super) fn holds(&self) -> bool {
+        self.committer.holds()
+    }
+
     /// Returns true when the commit under way has come to count.
     pub(super) fn poll(&mut self) -> Result<bool, CommitError> {
         let done = self.committer.poll()?;

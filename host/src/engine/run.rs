@@ -14,7 +14,7 @@ use super::pool::{Done, Pool, Task, guarded};
 use super::time::EventTime;
 use super::wiring::Wiring;
 use super::worker::{Stage2, Work};
-use crate::checkpoint::{self, Commit, Opened};
+use crate::checkpoint::{self, AuthorityError, Commit, CommitError, Opened};
 use crate::data::{Chunk, Partition, PartitionRef, SourceId};
 use crate::parse::{Reason, RejectedRecord, Rejects};
 use crate::plan::{NodeId, NodeKind, Plan};
@@ -189,10 +189,16 @@ impl Engine {
     }
 
     fn abort_after<T>(&mut self, result: Result<T, EngineError>) -> Result<T, EngineError> {
-        if result.is_err() {
-            self.owner.abort();
+        let Err(error) = result else { return result };
+        self.owner.abort();
+        // What fails here may fail because another instance is at work: in its files, say.
+        let ours = matches!(error, EngineError::Commit(_))
+            || self.commits.as_ref().is_none_or(Commits::holds);
+        if ours {
+            return Err(error);
         }
-        result
+        let what = format!("noticed when {error}");
+        Err(CommitError::Authority(AuthorityError::Fenced { what }).into())
     }
 
     fn epochs(
