@@ -103,6 +103,18 @@ pub trait Authority: Send {
     fn holds(&mut self) -> Result<bool, AuthorityError>;
 }
 
+/// Whether this process has a pipeline, over all the times that it takes it over.
+///
+/// A process that goes back to the last commit takes its own pipeline over again. When another has
+/// done so meanwhile, it must not take it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// The process: random, the same for its whole life.
+    pub owner: String,
+    /// It has taken the pipeline over before.
+    pub held: bool,
+}
+
 /// Why a commit did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {

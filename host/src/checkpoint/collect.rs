@@ -24,6 +24,8 @@ pub struct Collector {
     keep: usize,
     /// Committed checkpoints that are there, oldest first.
     kept: Vec<Kept>,
+    /// Others that were there at the start and are too young to be deleted: their objects stay.
+    others: Vec<Kept>,
 }
 
 fn kept(manifest: &Manifest) -> Kept {
@@ -34,7 +36,7 @@ fn kept(manifest: &Manifest) -> Kept {
 impl Collector {
     /// Returns a collector that leaves `keep` checkpoints besides the one that counts.
     pub fn new(catalog: Catalog, keep: usize) -> Self {
-        Self { catalog, keep, kept: Vec::new() }
+        Self { catalog, keep, kept: Vec::new(), others: Vec::new() }
     }
 
     /// Finds the checkpoints before the one that the run goes on from, and deletes what earlier
@@ -53,7 +55,7 @@ impl Collector {
         let Some(from) = from else { return Ok(()) };
         let mut parent = from.parent.clone();
         self.kept.push(kept(from));
-        while let Some(id) = parent.filter(|_| self.kept.len() <= self.keep) {
+        while let Some(id) = parent {
             // It may have been collected by now.
             let Ok(manifest) = self.catalog.read_manifest(&id) else { break };
             self.kept.insert(0, kept(&manifest));
@@ -62,7 +64,6 @@ impl Collector {
         let old = now_us().saturating_sub(ORPHAN_AGE_US);
         let pinned = self.catalog.pinned()?;
         let mut gone = Vec::new();
-        let mut others = self.kept.clone();
         for listed in self.catalog.manifests()? {
             if self.kept.iter().any(|kept| kept.id == listed.name) {
                 continue;
@@ -71,7 +72,7 @@ impl Collector {
                 Ok(manifest) if listed.modified_us < old && !pinned.contains(&listed.name) => {
                     gone.push(kept(&manifest))
                 }
-                Ok(manifest) => others.push(kept(&manifest)),
+                Ok(manifest) => self.others.push(kept(&manifest)),
                 Err(error) => {
                     tracing::warn!(%error, "a checkpoint that cannot be read is left alone");
                     return Ok(());
@@ -83,7 +84,10 @@ impl Collector {
             .objects()?
             .into_iter()
             .filter(|object| object.modified_us < old)
-            .filter(|object| !others.iter().any(|kept| kept.objects.contains(&object.name)))
+            .filter(|object| {
+                let needs = |kept: &Kept| kept.objects.contains(&object.name);
+                !self.kept.iter().any(needs) && !self.others.iter().any(needs)
+            })
             .map(|object| object.name)
             .collect();
         if gone.is_empty() && orphans.is_empty() || !may_delete(authority) {
@@ -124,7 +128,8 @@ impl Collector {
             self.catalog.delete_manifest(&kept.id)?;
             failpoint!("collect::manifest-deleted");
         }
-        for object in garbage(&self.kept, gone) {
+        let rest: Vec<Kept> = self.kept.iter().chain(&self.others).cloned().collect();
+        for object in garbage(&rest, gone) {
             self.catalog.delete_object(object)?;
         }
         Ok(())

@@ -170,7 +170,8 @@ impl Committer {
                     }
                 };
                 let now_us = commit.now_us;
-                let result = unless_mutant(writer.commit(*commit), now_us);
+                let result = writer.commit(*commit).map_err(|error| writer.judge(error));
+                let result = unless_mutant(result, now_us);
                 let over = result.is_err();
                 // Nobody listens when the engine has stopped for another reason.
                 if done.send(result).is_err() || over {
@@ -289,6 +290,16 @@ impl Writer {
             Err(AuthorityError::Fenced { .. }) => false,
             // Not known.
             Err(_) => true,
+        }
+    }
+
+    /// A commit that another instance made impossible is not to be tried again.
+    fn judge(&mut self, error: CommitError) -> CommitError {
+        match error {
+            CommitError::Authority(AuthorityError::Aborted { what }) if !self.holds() => {
+                CommitError::Authority(AuthorityError::Fenced { what })
+            }
+            error => error,
         }
     }
 

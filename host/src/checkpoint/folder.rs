@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::authority::{Authority, AuthorityError, CommitPositions, Pointer};
+use super::authority::{Authority, AuthorityError, CommitPositions, Pointer, Tenure};
 use super::store::{Created, Store, StoreError};
 use crate::failpoint;
 use crate::faults;
@@ -27,16 +27,15 @@ const KEPT: usize = 8;
 /// See the module.
 pub struct StoreAuthority {
     store: Arc<Store>,
-    /// A random text, different in each process and after each take-over.
-    owner: String,
+    tenure: Tenure,
     /// The number committed last.
     last: u64,
 }
 
 impl StoreAuthority {
-    /// Returns the authority of the pipeline that `store` belongs to. `owner` is random.
-    pub fn new(store: Arc<Store>, owner: String) -> Self {
-        Self { store, owner, last: 0 }
+    /// Returns the authority of the pipeline that `store` belongs to.
+    pub fn new(store: Arc<Store>, tenure: Tenure) -> Self {
+        Self { store, tenure, last: 0 }
     }
 
     /// Returns the highest number and what it says.
@@ -83,7 +82,7 @@ impl StoreAuthority {
     }
 
     fn create(&mut self, number: u64, pointer: &str) -> Result<(), AuthorityError> {
-        let text = format!("{} {pointer}\n", self.owner);
+        let text = format!("{} {pointer}\n", self.tenure.owner);
         match self.store.create(&path(number), text.as_bytes()).map_err(in_doubt)? {
             Created::New => {}
             Created::Exists => return Err(self.fenced(number)),
@@ -121,6 +120,9 @@ impl Authority for StoreAuthority {
     fn take_over(&mut self) -> Result<Option<Pointer>, AuthorityError> {
         let found = self.highest()?;
         let (number, text) = found.unwrap_or((0, format!("{NOTHING} {NOTHING}")));
+        if self.tenure.held && text.split(' ').next() != Some(self.tenure.owner.as_str()) {
+            return Err(self.fenced(number));
+        }
         let pointer = self.pointer(number, &text);
         // What is damaged is taken over too: the operator may name another checkpoint.
         let kept = pointer.as_ref().ok().and_then(Option::as_ref).map(ToString::to_string);
@@ -210,7 +212,8 @@ mod tests {
     }
 
     fn authority(store: &Arc<Store>, owner: &str) -> StoreAuthority {
-        StoreAuthority::new(Arc::clone(store), owner.into())
+        let tenure = Tenure { owner: owner.into(), held: false };
+        StoreAuthority::new(Arc::clone(store), tenure)
     }
 
     #[test]
@@ -237,6 +240,18 @@ mod tests {
         assert!(matches!(lost, Err(AuthorityError::Fenced { .. })), "{lost:?}");
         assert!(!first.holds().unwrap());
         second.commit(&pointer(2), &Vec::new()).unwrap();
+    }
+
+    #[test]
+    fn a_pipeline_that_was_taken_over_is_not_taken_back() {
+        let store = store();
+        authority(&store, "a").take_over().unwrap();
+        let held = Tenure { owner: "a".into(), held: true };
+        let mut again = StoreAuthority::new(Arc::clone(&store), held.clone());
+        assert_eq!(again.take_over().unwrap(), None);
+        authority(&store, "b").take_over().unwrap();
+        let lost = StoreAuthority::new(Arc::clone(&store), held).take_over();
+        assert!(matches!(lost, Err(AuthorityError::Fenced { .. })), "{lost:?}");
     }
 
     #[test]

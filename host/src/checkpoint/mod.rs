@@ -28,7 +28,7 @@ mod savepoint;
 mod store;
 
 pub use authority::{
-    Authority, AuthorityError, CheckpointId, CommitPositions, Pointer, TopicPosition,
+    Authority, AuthorityError, CheckpointId, CommitPositions, Pointer, Tenure, TopicPosition,
 };
 pub use catalog::{Catalog, CatalogError};
 pub use committer::{Commit, CommitError, Committed, Committer, CommitterOptions, positions};

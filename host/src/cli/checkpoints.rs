@@ -1,5 +1,7 @@
 //! `millstream checkpoints`, `savepoint` and `recover`: what is kept, and which of it counts.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 
 use super::PipelineFile;
@@ -8,7 +10,8 @@ use super::exit::Exit;
 use super::load::{Loaded, load};
 use super::{session, tell};
 use crate::checkpoint::{
-    self, Authority, Catalog, CatalogError, Manifest, ObjectKind, OpenError, Pointer, TopicPosition,
+    self, Authority, Catalog, CatalogError, Manifest, ObjectKind, OpenError, Pointer, Tenure,
+    TopicPosition,
 };
 use crate::clock::now_us;
 use crate::report::bytes_text;
@@ -70,7 +73,8 @@ fn kept(file: &PipelineFile) -> Result<Kept, Exit> {
         return Err(Exit::Usage);
     };
     let opened = session::catalog(state).map_err(session::OpenError::from).and_then(|catalog| {
-        let authority = session::authority(&loaded.plan, &catalog)?;
+        let tenure = Tenure { owner: checkpoint::random_id(), held: false };
+        let authority = session::authority(&loaded.plan, &catalog, tenure)?;
         Ok((catalog, authority))
     });
     match opened {
@@ -221,19 +225,36 @@ fn verify(kept: &mut Kept, id: Option<&str>) -> Result<Exit, OpenError> {
         Some(id) => vec![id.to_owned()],
         None => kept.catalog.manifests()?.into_iter().map(|listed| listed.name).collect(),
     };
-    let (mut text, mut damaged) = (String::new(), 0);
+    let counts = counting(kept)?;
+    let (mut text, mut damaged, mut left) = (String::new(), 0, 0);
     for id in &ids {
         match verified(kept, id) {
             Ok(bytes) => text.push_str(&format!("{id}  good, {}\n", bytes_text(bytes))),
+            Err(_) if ids.len() > 1 && counts.as_ref().is_some_and(|c| !c.contains(id)) => {
+                left += 1;
+                text.push_str(&format!("{id}  left behind: it never counted, or no longer\n"));
+            }
             Err(error) => {
                 damaged += 1;
                 text.push_str(&format!("{id}  DAMAGED: {}\n", tell::with_causes(&error)));
             }
         }
     }
-    text.push_str(&format!("{} good, {damaged} damaged\n", ids.len() - damaged));
+    text.push_str(&format!("{} good, {damaged} damaged\n", ids.len() - damaged - left));
     let printed = print(&text);
     Ok(if damaged > 0 { Exit::Stopped } else { printed })
+}
+
+/// Returns the checkpoint that counts, those before it, and savepoints; nothing when it is not
+/// known which one counts.
+fn counting(kept: &mut Kept) -> Result<Option<BTreeSet<String>>, OpenError> {
+    let Ok(Some(pointer)) = kept.authority.current() else { return Ok(None) };
+    let mut all = kept.catalog.pinned()?;
+    let mut next = Some(pointer.checkpoint);
+    while let Some(id) = next.filter(|id| all.insert(id.clone())) {
+        next = kept.catalog.read_manifest(&id).ok().and_then(|manifest| manifest.parent);
+    }
+    Ok(Some(all))
 }
 
 /// Does what a restart would do.

@@ -13,7 +13,7 @@ use super::load::{Loaded, load};
 use super::progress::ProgressBar;
 use super::watch::{Watch, WatchOptions};
 use super::{session, summary, tell};
-use crate::checkpoint::Start;
+use crate::checkpoint::{Start, Tenure, random_id};
 use crate::clock::{Stopwatch, now_us};
 use crate::config::units::format_duration_us;
 use crate::engine::{Engine, Machine};
@@ -96,7 +96,8 @@ pub fn run(options: &Options) -> Exit {
         Err(exit) => return exit,
     };
     let bar = ProgressBar::new(visible);
-    Run { options, loaded: &loaded, signals: &signals, bar, watch }.run()
+    let tenure = Tenure { owner: random_id(), held: false };
+    Run { options, loaded: &loaded, signals: &signals, bar, watch, tenure }.run()
 }
 
 /// One call of `millstream run`.
@@ -106,6 +107,7 @@ struct Run<'a> {
     signals: &'a Signals,
     bar: ProgressBar,
     watch: Watch,
+    tenure: Tenure,
 }
 
 /// How one try ended.
@@ -160,7 +162,7 @@ impl Run<'_> {
     }
 
     fn once(&mut self, start: &Start, since: Stopwatch, aborts: u64) -> Try {
-        match session::open(&self.loaded.plan, start, &self.bar) {
+        match session::open(&self.loaded.plan, start, &mut self.tenure, &self.bar) {
             Ok(engine) => self.drive(engine, since, aborts),
             Err(error) => {
                 if let Some(why) = error.may_pass() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::progress::ProgressBar;
 use crate::checkpoint::{
     self, Authority, AuthorityError, Catalog, CommitPositions, Committer, CommitterOptions,
-    Manifest, PluginNote, Start, Store, StoreAuthority, StoreError,
+    Manifest, PluginNote, Start, Store, StoreAuthority, StoreError, Tenure,
 };
 use crate::config::model::{FileFormat, FileSink, SinkKind, State, Visible};
 use crate::engine::{Engine, EngineError, EngineOptions, Kept};
@@ -104,7 +104,11 @@ pub fn catalog(state: &State) -> Result<Catalog, StoreError> {
 ///
 /// # Errors
 /// When the settings of the cluster cannot be used.
-pub fn authority(plan: &Plan, catalog: &Catalog) -> Result<Box<dyn Authority>, KafkaError> {
+pub fn authority(
+    plan: &Plan,
+    catalog: &Catalog,
+    tenure: Tenure,
+) -> Result<Box<dyn Authority>, KafkaError> {
     let (mut sources, mut sinks) = (Vec::new(), Vec::new());
     for node in &plan.nodes {
         match &node.kind {
@@ -114,10 +118,9 @@ pub fn authority(plan: &Plan, catalog: &Catalog) -> Result<Box<dyn Authority>, K
         }
     }
     if let Some(settings) = TransactionSettings::of(sources.into_iter(), sinks.into_iter())? {
-        return Ok(Box::new(KafkaAuthority::new(settings)?));
+        return Ok(Box::new(KafkaAuthority::new(settings, tenure)));
     }
-    let owner = checkpoint::random_id();
-    Ok(Box::new(StoreAuthority::new(Arc::clone(catalog.store()), owner)))
+    Ok(Box::new(StoreAuthority::new(Arc::clone(catalog.store()), tenure)))
 }
 
 /// Returns where the Kafka partitions among these sources go on.
@@ -141,13 +144,19 @@ fn kafka_sources(plan: &Plan) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// When anything of it cannot be opened.
-pub fn open(plan: &Arc<Plan>, start: &Start, bar: &ProgressBar) -> Result<Engine, OpenError> {
+pub fn open(
+    plan: &Arc<Plan>,
+    start: &Start,
+    tenure: &mut Tenure,
+    bar: &ProgressBar,
+) -> Result<Engine, OpenError> {
     let Some(state) = &plan.state else {
         return Ok(Engine::new(Arc::clone(plan), options(plan, None, bar)?)?);
     };
     let catalog = catalog(state)?;
-    let mut authority = authority(plan, &catalog)?;
+    let mut authority = authority(plan, &catalog, tenure.clone())?;
     let opened = checkpoint::open(&catalog, authority.as_mut(), plan, start)?;
+    tenure.held = true;
     if let Some(manifest) = &opened.manifest {
         let (id, commit) = (&manifest.id, manifest.commit);
         tracing::info!(checkpoint = %id, commit, "going on from a checkpoint");

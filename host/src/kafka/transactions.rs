@@ -28,7 +28,7 @@ use super::produce::{STEP, not_written, produce};
 use super::reader::{self, Committed, Reader, TopicFilter, TopicPartition};
 use super::topics::serve;
 use super::verdict::{Facts, Verdict, is_for_good, judge};
-use crate::checkpoint::{Authority, AuthorityError, CommitPositions, Pointer};
+use crate::checkpoint::{Authority, AuthorityError, CommitPositions, Pointer, Tenure};
 use crate::clock::Stopwatch;
 use crate::config::model::{
     Delivery, KafkaConnection, KafkaSink, KafkaSource, KafkaTopic, cluster,
@@ -143,24 +143,19 @@ impl KafkaAuthority {
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn new(settings: TransactionSettings) -> Result<Self, KafkaError> {
-        let mut random = [0u8; 16];
-        getrandom::fill(&mut random).map_err(|error| KafkaError::Failed {
-            action: "choose a random name".into(),
-            what: error.to_string(),
-        })?;
-        Ok(Self {
+    pub fn new(settings: TransactionSettings, tenure: Tenure) -> Self {
+        Self {
             cluster: cluster(&settings.connection.brokers.value),
             settings,
-            claim: random.iter().map(|byte| format!("{byte:02x}")).collect(),
-            claimed: false,
+            claim: tenure.owner,
+            claimed: tenure.held,
             group: None,
             holder: None,
             carrier: None,
             producer: None,
             open: None,
             last: None,
-        })
+        }
     }
 
     /// Returns all partitions that sources read on this cluster.

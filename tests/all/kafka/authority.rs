@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream::checkpoint::{Authority, AuthorityError, CommitPositions, Pointer, TopicPosition};
+use millstream::checkpoint::{
+    Authority, AuthorityError, CommitPositions, Pointer, Tenure, TopicPosition, random_id,
+};
 use millstream::kafka::{KafkaAuthority, Outgoing, TopicFilter, TransactionSettings};
 use millstream_broker::request::commit_offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -35,7 +37,7 @@ impl Pipeline {
             topics: vec![TopicFilter::Named(vec![format!("{}-in", self.name)])],
             carrier: Some(format!("{}-out", self.name)),
         };
-        KafkaAuthority::new(settings).expect("an authority")
+        KafkaAuthority::new(settings, tenure())
     }
 
     fn records(&self, values: &[&str]) -> Vec<Outgoing> {
@@ -116,7 +118,7 @@ fn positions_elsewhere_need_a_carrier() {
             carrier: None,
         };
         settings.carrier = Some("carried-out".into());
-        KafkaAuthority::new(settings).expect("an authority")
+        KafkaAuthority::new(settings, tenure())
     };
     let mut authority = without();
     assert_eq!(authority.take_over().expect("nothing yet"), None);
@@ -240,4 +242,8 @@ fn an_authority_whose_brokers_are_away_says_so() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+fn tenure() -> Tenure {
+    Tenure { owner: random_id(), held: false }
 }
