@@ -1,6 +1,6 @@
 //! The input: rows in disorder, late rows, poison, and records of aborted transactions between them.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::client::Topics;
@@ -82,7 +82,21 @@ impl Load {
             }
             partitions.push(all);
         }
-        Ok(Self { topic: topic.to_owned(), partitions })
+        let load = Self { topic: topic.to_owned(), partitions };
+        load.read_back(topics)?;
+        Ok(load)
+    }
+
+    /// Makes sure that the topic shows what was committed and nothing else, before any run is judged
+    /// by it: a delayed answer to one transaction can end another (KIP-890).
+    fn read_back(&self, topics: &Topics) -> Result<()> {
+        let written = self.partitions.iter().map(Vec::len).sum::<usize>();
+        let seen = topics.read(&self.topic)?.len();
+        if seen == written {
+            return Ok(());
+        }
+        let topic = &self.topic;
+        bail!("{topic} shows {seen} records of {written}: its own transactions went wrong")
     }
 }
 

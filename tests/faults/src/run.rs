@@ -74,7 +74,13 @@ impl Lab {
         let topics = Topics { address: broker.address() };
         let mut loads = Vec::new();
         for seed in 0..3 {
-            let load = Load::write(&topics, &format!("in-{seed}"), seed, rows)?;
+            let load = match Load::write(&topics, &format!("in-{seed}"), seed, rows) {
+                Ok(load) => load,
+                Err(error) => {
+                    println!("an input is written again: {error:#}");
+                    Load::write(&topics, &format!("in-again-{seed}"), seed, rows)?
+                }
+            };
             let expected = expect(&load);
             loads.push((load, expected));
         }
