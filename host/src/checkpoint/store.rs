@@ -288,3 +288,39 @@ fn may_pass(error: &Error) -> bool {
             | Error::UnknownConfigurationKey { .. }
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_store_forces_what_it_writes_to_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = local(folder.path()).unwrap();
+        // Off by default, and without it a crash of the machine can take a commit back.
+        let shown = format!("{opened:?}");
+        assert!(shown.contains("fsync: true"), "{shown}");
+    }
+
+    #[test]
+    fn an_object_is_created_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StateStore::Folder(folder.path().to_owned())).unwrap();
+        assert_eq!(store.create("a/b", b"one").unwrap(), Created::New);
+        assert_eq!(store.create("a/b", b"one").unwrap(), Created::New);
+        assert_eq!(store.create("a/b", b"two").unwrap(), Created::Exists);
+        assert_eq!(store.read("a/b").unwrap().as_deref(), Some(&b"one"[..]));
+        assert_eq!(store.read("a/c").unwrap(), None);
+        assert_eq!(store.list("a").unwrap().len(), 1);
+        store.delete("a/b").unwrap();
+        store.delete("a/b").unwrap();
+        assert_eq!(store.list("a").unwrap(), []);
+        assert_eq!(store.list("nowhere").unwrap(), []);
+    }
+
+    #[test]
+    fn a_url_that_is_none_is_refused() {
+        let refused = Store::open(&StateStore::Url("s3://".into()));
+        assert!(matches!(refused, Err(StoreError::Url { .. })));
+    }
+}

@@ -167,7 +167,8 @@ fn positions(
     };
     let body = text.split_once('\n').map_or("", |(_, body)| body);
     let manifest: Value = serde_json::from_str(body).context("the manifest")?;
-    for partition in manifest["sources"]["in"]["partitions"].as_array().into_iter().flatten() {
+    let partitions = manifest.pointer("/sources/in/partitions").and_then(Value::as_array);
+    for partition in partitions.into_iter().flatten() {
         let name = partition["name"].as_str().unwrap_or_default();
         let number: i32 = name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(-1);
         let at = partition["position"].as_i64();

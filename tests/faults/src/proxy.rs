@@ -130,8 +130,7 @@ fn accept(listener: &TcpListener, target: &str, shared: &Arc<Shared>) {
 
 fn carry(mut from: TcpStream, mut to: TcpStream, swallowed: Mode, shared: &Shared) {
     let mut bytes = vec![0; 64 << 10];
-    loop {
-        let Ok(count @ 1..) = from.read(&mut bytes) else { break };
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
         let mode = shared.mode();
         if mode == swallowed {
             continue;

@@ -172,7 +172,7 @@ impl Spec {
                 after_ms: random.between(50, 900) / quick,
                 for_ms: *random.pick(&[200, 900, 3_500]),
             },
-            17 => Fault::Store(*random.pick::<&str>(STORES)),
+            17 => Fault::Store(random.pick::<&str>(STORES)),
             18 => Fault::Clock(*random.pick(&[-3_600, -1, 1, 3_600])),
             _ => Fault::Kills(vec![random.between(100, 2_500) / quick]),
         };

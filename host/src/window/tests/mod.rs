@@ -3,6 +3,7 @@
 mod aggregates;
 mod edges;
 mod model;
+mod stored;
 
 use std::sync::Arc;
 
