@@ -1,7 +1,7 @@
 //! The figures on a real Apache Kafka.
 //!
 //! The broker has one core and the engine, with one worker, another; the clients that measure
-//! latency share the broker's core. Without `taskset`, or with one core, nobody is pinned, and the
+//! latency run where there is room. Without `taskset`, or with one core, nobody is pinned, and the
 //! figures say little. CPU time is that of the engine's whole process: user and system, start to
 //! exit, librdkafka's threads included.
 
@@ -25,15 +25,8 @@ const PAUSE_KEYS: u64 = 1_000_000;
 const PAUSE_KEY_BYTES: u64 = 8;
 
 /// The figures that need a broker of ours.
-const IN_THE_LAB: [&str; 7] = [
-    "k-w1",
-    "k-w1-eos",
-    "k-lat-p50",
-    "k-lat-p99",
-    "k-lat-eos-p50",
-    "k-lat-eos-p99",
-    "k-pause",
-];
+const IN_THE_LAB: [&str; 7] =
+    ["k-w1", "k-w1-eos", "k-lat-p50", "k-lat-p99", "k-lat-eos-p50", "k-lat-eos-p99", "k-pause"];
 
 /// A broker, and where its engines keep their state.
 struct Lab {
@@ -54,8 +47,8 @@ impl Lab {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut pin = Command::new("taskset");
         pin.args(["-a", "-c", "-p", BROKER_CORE, &broker.process().to_string()]);
-        let pinned = cores > 1
-            && pin.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+        let pinned =
+            cores > 1 && pin.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
         if !pinned {
             eprintln!("without `taskset` and a second core, broker and engine share what there is");
         }
@@ -78,7 +71,7 @@ impl Lab {
 
     fn clients<I: IntoIterator<Item = S>, S: Into<String>>(&self, arguments: I) -> Command {
         let program = target().join("debug/millstream-bench-clients");
-        let mut command = self.on_core(BROKER_CORE, &program);
+        let mut command = Command::new(program);
         command.arg(self.broker.address()).args(arguments.into_iter().map(Into::into));
         command
     }
@@ -270,21 +263,28 @@ impl Bench {
             return Ok(());
         }
         let mut values = [Vec::new(), Vec::new()];
-        for round in 0..self.runs {
-            let (input, output) = 
+        // The first warms the broker up: it is slow until Java has compiled it.
+        for round in 0..=self.runs {
+            let (input, output) =
                 (format!("{delivery}-in-{round}"), format!("{delivery}-out-{round}"));
-            lab.topic(&input, 2)?;
+            lab.topic(&input, 1)?;
             lab.topic(&output, 1)?;
-            let sets = [
+            let mut sets = vec![
                 format!("sources.input.topics=[\"{input}\"]"),
                 format!("sinks.out.topic={output}"),
                 format!("sinks.out.delivery={delivery}"),
             ];
+            if delivery == "exactly-once" {
+                sets.push("commit.interval=100ms".to_owned());
+            }
             let (command, folder) = lab.engine(self, "k-latency.toml", &sets);
             let engine = Engine::start(command, &folder)?;
-            let seen = report(lab.clients(["latency", &input, "2", &output]), &engine)?;
+            let seen = report(lab.clients(["latency", &input, "1", &output]), &engine)?;
             engine.stop()?;
             eprintln!("  latency, {delivery}: {seen}");
+            if round == 0 {
+                continue;
+            }
             for (values, field) in values.iter_mut().zip(["p50_ms", "p99_ms"]) {
                 values.push(seen[field].as_f64().context("a percentile")?);
             }

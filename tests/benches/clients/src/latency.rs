@@ -69,7 +69,7 @@ pub fn measure(brokers: &str, options: &Options) -> Result<()> {
     let consumer = consumer(brokers, &options.output)?;
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
-        .set("linger.ms", "0")
+        .set("linger.ms", "1")
         .create()
         .context("make a producer")?;
     let records = options.rate * (options.warm_up + options.seconds);
@@ -143,10 +143,8 @@ fn summary(arrivals: &[Arrival], options: &Options) -> Result<Value> {
     let from_us = options.warm_up * 1_000_000;
     let counting: Vec<&Arrival> =
         arrivals.iter().filter(|arrival| arrival.due_us >= from_us).collect();
-    let mut latencies: Vec<u64> = counting
-        .iter()
-        .map(|arrival| arrival.arrived_us.saturating_sub(arrival.due_us))
-        .collect();
+    let mut latencies: Vec<u64> =
+        counting.iter().map(|arrival| arrival.arrived_us.saturating_sub(arrival.due_us)).collect();
     latencies.sort_unstable();
     let at = |share: usize| {
         let index = (latencies.len() * share / 1000).min(latencies.len().saturating_sub(1));
