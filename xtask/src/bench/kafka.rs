@@ -7,19 +7,23 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use millstream_broker::{Broker, Settings, install, request, terminate};
 use serde_json::Value;
 
-use super::{Bench, Figure, Measured, Stopwatch, measured};
+use super::{Bench, Figure, Stopwatch, measured};
 use crate::shell::{run, target};
 
 const BROKER_CORE: &str = "0";
 const ENGINE_CORE: &str = "1";
+const AT_LEAST_ONCE: &str = "at-least-once";
+const EXACTLY_ONCE: &str = "exactly-once";
 const W1_ROWS: f64 = 4e6;
+/// How long a run of W1 may take, which takes seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE_KEYS: u64 = 1_000_000;
 /// No key of `k-pause` takes less in a commit: its text alone is longer.
 const PAUSE_KEY_BYTES: u64 = 8;
@@ -133,6 +137,13 @@ impl Drop for Engine {
     }
 }
 
+/// What one run of W1 took.
+struct W1Run {
+    cpu_s_per_m: f64,
+    seconds: f64,
+    rows_out: u64,
+}
+
 impl Bench {
     /// Measures everything that needs Kafka.
     pub(super) fn kafka(&mut self) -> Result<()> {
@@ -144,9 +155,9 @@ impl Bench {
         let mut lab = Lab::open(&folder)?;
         self.k_w1(&mut lab)?;
         let (p50, p99) = ((15.0, 5.0), (60.0, 20.0));
-        self.k_latency(&mut lab, ["k-lat-p50", "k-lat-p99"], "at-least-once", [p50, p99])?;
+        self.k_latency(&mut lab, ["k-lat-p50", "k-lat-p99"], AT_LEAST_ONCE, [p50, p99])?;
         let (p50, p99) = ((150.0, 100.0), (400.0, 250.0));
-        self.k_latency(&mut lab, ["k-lat-eos-p50", "k-lat-eos-p99"], "exactly-once", [p50, p99])?;
+        self.k_latency(&mut lab, ["k-lat-eos-p50", "k-lat-eos-p99"], EXACTLY_ONCE, [p50, p99])?;
         self.k_pause(&mut lab)?;
         lab.broker.kill();
         fs::remove_dir_all(&folder).context("remove the topics")
@@ -186,30 +197,29 @@ impl Bench {
         let (mut plain, mut ratios, mut walls) = (Vec::new(), Vec::new(), Vec::new());
         let mut rows_out = None;
         for round in 0..=self.runs {
-            let mut cpu = [0.0, 0.0];
-            let mut wall = [0.0, 0.0];
             // Who is first changes, so that a machine that gets slower favours neither.
-            for index in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-                let delivery = ["at-least-once", "exactly-once"][index];
-                let (run, seconds) = self.k_once(lab, delivery)?;
-                ensure!(run.rows == W1_ROWS, "{} rows were read", run.rows);
+            let (once, exact) = if round % 2 == 0 {
+                (self.k_once(lab, AT_LEAST_ONCE)?, self.k_once(lab, EXACTLY_ONCE)?)
+            } else {
+                let exact = self.k_once(lab, EXACTLY_ONCE)?;
+                (self.k_once(lab, AT_LEAST_ONCE)?, exact)
+            };
+            for run in [&once, &exact] {
                 let known = *rows_out.get_or_insert(run.rows_out);
                 ensure!(run.rows_out == known, "two runs gave {known} and {} rows", run.rows_out);
-                cpu[index] = seconds / (W1_ROWS / 1e6);
-                wall[index] = run.seconds;
             }
             eprintln!(
                 "  at least once {:.3} s CPU per M in {:.1} s, exactly once {:.3} in {:.1} s{}",
-                cpu[0],
-                wall[0],
-                cpu[1],
-                wall[1],
+                once.cpu_s_per_m,
+                once.seconds,
+                exact.cpu_s_per_m,
+                exact.seconds,
                 if round == 0 { ", not counted" } else { "" }
             );
             if round > 0 {
-                plain.push(cpu[0]);
-                ratios.push(cpu[1] / cpu[0]);
-                walls.push(W1_ROWS / 1e6 / wall[0]);
+                plain.push(once.cpu_s_per_m);
+                ratios.push(exact.cpu_s_per_m / once.cpu_s_per_m);
+                walls.push(W1_ROWS / 1e6 / once.seconds);
             }
         }
         if self.wants("k-w1") {
@@ -236,18 +246,29 @@ impl Bench {
         Ok(())
     }
 
-    /// Returns what a run of `k-w1.toml` did, and its CPU time in seconds.
-    fn k_once(&self, lab: &mut Lab, delivery: &str) -> Result<(Measured, f64)> {
+    /// Runs `k-w1.toml` from the begin to the end of its topic.
+    fn k_once(&self, lab: &mut Lab, delivery: &str) -> Result<W1Run> {
         let (mut command, folder) =
             lab.engine(self, "k-w1.toml", &[format!("sinks.out.delivery={delivery}")]);
-        command.arg("--summary-json").stderr(Stdio::piped());
+        command.arg("--summary-json");
         let before = children_cpu()?;
         let watch = Stopwatch::start();
-        let output = command.output().context("start the engine")?;
-        let run = measured(watch.elapsed().as_secs_f64(), &output)?;
-        let cpu = children_cpu()? - before;
+        let mut engine = Engine::start(command, &folder)?;
+        let status = loop {
+            if let Some(status) = engine.child.try_wait()? {
+                break status;
+            }
+            let log = || fs::read_to_string(&engine.log).unwrap_or_default();
+            ensure!(watch.elapsed() < PATIENCE, "{delivery}: a run does not end: {}", log());
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let seconds = watch.elapsed().as_secs_f64();
+        let cpu_s = children_cpu()? - before;
+        let output = Output { status, stdout: Vec::new(), stderr: fs::read(&engine.log)? };
+        let run = measured(seconds, &output)?;
+        ensure!(run.rows == W1_ROWS, "{} rows were read", run.rows);
         fs::remove_dir_all(folder.join("state")).context("remove the state")?;
-        Ok((run, cpu))
+        Ok(W1Run { cpu_s_per_m: cpu_s / (W1_ROWS / 1e6), seconds, rows_out: run.rows_out })
     }
 
     /// Latency of 10,000 records a second that pass through, from when each was due to when a
@@ -274,7 +295,7 @@ impl Bench {
                 format!("sinks.out.topic={output}"),
                 format!("sinks.out.delivery={delivery}"),
             ];
-            if delivery == "exactly-once" {
+            if delivery == EXACTLY_ONCE {
                 sets.push("commit.interval=100ms".to_owned());
             }
             let (command, folder) = lab.engine(self, "k-latency.toml", &sets);
@@ -286,7 +307,7 @@ impl Bench {
                 continue;
             }
             for (values, field) in values.iter_mut().zip(["p50_ms", "p99_ms"]) {
-                values.push(seen[field].as_f64().context("a percentile")?);
+                values.push(number(&seen, field)?);
             }
         }
         for ((name, values), (floor, goal)) in names.into_iter().zip(values).zip(bounds) {
@@ -329,7 +350,7 @@ impl Bench {
             let bytes = largest_commit(&log);
             eprintln!("  k-pause: {seen}, a commit of {bytes} bytes");
             ensure!(bytes >= PAUSE_KEYS * PAUSE_KEY_BYTES, "no commit covers all keys: {log}");
-            values.push(seen["gap_ms"].as_f64().context("a gap")?);
+            values.push(number(&seen, "gap_ms")?);
         }
         self.add(Figure {
             name: "k-pause",
@@ -353,12 +374,17 @@ fn report(mut client: Command, engine: &Engine) -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("what the clients print")
 }
 
+fn number(seen: &Value, name: &str) -> Result<f64> {
+    seen.get(name).and_then(Value::as_f64).with_context(|| format!("the clients print no {name}"))
+}
+
 /// Returns the bytes of the largest commit that a log in JSON speaks of.
 fn largest_commit(log: &str) -> u64 {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let bytes = lines.filter_map(|line| {
         let fields = line.get("fields").unwrap_or(&line);
-        (fields["message"] == "committed").then(|| fields["bytes"].as_u64()).flatten()
+        let committed = fields.get("message").is_some_and(|message| message == "committed");
+        fields.get("bytes").and_then(Value::as_u64).filter(|_| committed)
     });
     bytes.max().unwrap_or(0)
 }

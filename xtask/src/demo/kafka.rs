@@ -68,7 +68,8 @@ pub fn analyse(millstream: &Path, folder: &Path) -> Result<()> {
 fn alerts_written(text: &str) -> Result<u64> {
     let line = text.lines().rev().find(|line| line.starts_with('{')).context("no summary")?;
     let summary: Value = serde_json::from_str(line)?;
-    let sinks = summary["sinks"].as_array().context("no sinks in the summary")?;
+    let sinks =
+        summary.get("sinks").and_then(Value::as_array).context("no sinks in the summary")?;
     let alerts = sinks.iter().find(|sink| sink["name"] == "alerts").context("no alerts")?;
     alerts["rows"].as_u64().context("no number of alerts")
 }
