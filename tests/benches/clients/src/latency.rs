@@ -128,7 +128,8 @@ fn receive(consumer: &BaseConsumer, records: u64, clock: Clock) -> Result<Vec<Ar
             .with_context(|| format!("{number} of {records} records came out, then none"))??;
         let arrived_us = clock.elapsed_us();
         let row: Value = serde_json::from_slice(message.payload().context("an empty record")?)?;
-        let due_us = row["due"].as_u64().context("a row without `due`")?;
+        let due = row.get("due").and_then(Value::as_u64);
+        let due_us = due.context("a row without `due`")?;
         arrivals.push(Arrival { due_us, arrived_us });
     }
     Ok(arrivals)
