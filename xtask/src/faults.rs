@@ -40,18 +40,16 @@ fn suite(options: &Options) -> Command {
     command
 }
 
-/// Safeguards that can be switched off, and what they guard.
-const MUTANTS: &[(&str, &str)] = &[
-    ("read-committed", "input is read committed"),
-    ("init-first", "others are shut out before what is committed is read"),
-    ("rollback", "an aborted commit leads back to the last one that counts"),
-    ("named-checkpoint", "the checkpoint that is named is loaded, not the newest"),
-    ("manifest-check", "objects are those that the manifest means"),
-    ("restored-watermark", "event time goes on where it was"),
-    ("all-partitions", "the offsets of all partitions are committed"),
-    ("higher-commits", "a commit looks for later ones"),
-    ("collect-fence", "nothing is deleted by a process that was taken over from"),
-    ("fsync", "checkpoints are forced to the disk"),
+/// Safeguards that can be switched off, the faults that may show it, and what they guard. (`fsync` and
+/// `higher-commits` are noticed by unit tests of `checkpoint`.)
+const MUTANTS: &[(&str, &str, &str)] = &[
+    ("read-committed", "", "input is read committed"),
+    ("init-first", "Zombie", "others are shut out before what is committed is read"),
+    ("rollback", "action: Error", "an aborted commit leads back to the last one that counts"),
+    ("named-checkpoint", "manifest", "the checkpoint that is named is loaded, not the newest"),
+    ("restored-watermark", "Kill", "event time goes on where it was"),
+    ("all-partitions", "Kafka", "the offsets of all partitions are committed"),
+    ("collect-fence", "Zombie", "nothing is deleted by a process that was taken over from"),
 ];
 
 /// Switches each safeguard off in turn: the suite must fail each time.
@@ -59,8 +57,10 @@ pub fn run_mutants(options: &Options) -> Result<()> {
     guests::build()?;
     build_host()?;
     let mut alive = Vec::new();
-    for (mutant, guards) in MUTANTS {
-        let output = suite(options).env("MILLSTREAM_MUTANT", mutant).output()?;
+    for (mutant, only, guards) in MUTANTS {
+        let mut suite = suite(options);
+        suite.args(["--until-failed", "--only", only]).env("MILLSTREAM_MUTANT", mutant);
+        let output = suite.output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let last = text.lines().last().unwrap_or_default();
         let failed = text.lines().find(|line| line.starts_with("FAILED")).unwrap_or_default();

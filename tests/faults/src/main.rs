@@ -19,6 +19,13 @@ struct Options {
     /// The seed of the first; the others have the numbers behind it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Only runs whose description has this text, such as "Zombie" or "action: Error"; others are
+    /// passed over and do not count.
+    #[arg(long)]
+    only: Option<String>,
+    /// End with the first run that fails.
+    #[arg(long)]
+    until_failed: bool,
     /// Rows in each of four partitions.
     #[arg(long, default_value_t = 2_000)]
     rows: usize,
@@ -39,8 +46,12 @@ fn main() -> Result<ExitCode> {
     let mut lab = Lab::open(&kafka, &options.program, &options.plugins, options.rows)?;
     let mut alerts = BTreeMap::new();
     let (mut passed, mut failed, mut unfinished, mut calm_runs) = (0, 0, 0, 0);
-    for seed in options.seed..options.seed + options.runs {
-        let spec = Spec::of(seed);
+    let wanted = |spec: &Spec| {
+        options.only.as_ref().is_none_or(|only| spec.to_string().contains(only.as_str()))
+    };
+    let specs = (options.seed..).map(Spec::of).filter(wanted);
+    for spec in specs.take(usize::try_from(options.runs)?) {
+        let seed = spec.seed;
         let known = lab.load(&spec).0.topic.clone();
         if !alerts.contains_key(&known) {
             let fault = Fault::Nothing;
@@ -74,6 +85,9 @@ fn main() -> Result<ExitCode> {
             checked.wrong.iter().take(10).for_each(|wrong| println!("    {wrong}"));
             let told = std::fs::read_to_string(ended.folder.join("told.log")).unwrap_or_default();
             told.lines().rev().take(15).for_each(|line| println!("    | {line}"));
+        }
+        if options.until_failed && failed > 0 {
+            break;
         }
         if checked.wrong.is_empty() {
             std::fs::remove_dir_all(&ended.folder)?;
