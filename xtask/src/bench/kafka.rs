@@ -25,7 +25,7 @@ const W1_ROWS: f64 = 4e6;
 /// How long a run of W1 may take, which takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE_KEYS: u64 = 1_000_000;
-/// No key of `k-pause` takes less in a commit: its text alone is longer.
+/// A commit with all keys of `k-pause` has at least so many bytes for each: so long is its text.
 const PAUSE_KEY_BYTES: u64 = 8;
 
 /// The figures that need a broker of ours.

@@ -152,10 +152,13 @@ fn summary(arrivals: &[Arrival], options: &Options) -> Result<Value> {
         latencies.get(index).copied().map(milliseconds)
     };
     let gaps = counting.iter().zip(counting.iter().skip(1));
-    let gap_us = gaps.map(|(one, next)| next.arrived_us.saturating_sub(one.arrived_us)).max();
+    let gap = gaps.max_by_key(|(one, next)| next.arrived_us.saturating_sub(one.arrived_us));
+    let (one, next) = gap.context("no two records count")?;
     Ok(json!({
         "records": counting.len(), "p50_ms": at(500), "p99_ms": at(990), "max_ms": at(1000),
-        "gap_ms": gap_us.map(milliseconds),
+        "gap_ms": milliseconds(next.arrived_us.saturating_sub(one.arrived_us)),
+        // After the start, so that one sees whether it was the commit's.
+        "gap_at_s": next.arrived_us / 1_000_000,
     }))
 }
 
