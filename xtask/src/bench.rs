@@ -2,7 +2,7 @@
 //!
 //! Every figure is a run of the real binary from files that were read once before, including
 //! start-up, reading, parsing, windows and forming the result. Outputs are counted, and a run whose
-//! counts differ from the first fails.
+//! counts differ from the first fails. Figures on Kafka are in `kafka`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 use crate::guests;
 use crate::shell::{build_host, root, run, target};
+
+mod kafka;
 
 /// What to measure and how often.
 #[derive(Args)]
@@ -27,6 +29,10 @@ pub struct Options {
     /// Print one JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    /// Measure on a real Apache Kafka, started for this: `k-consume`, `k-w1`, `k-w1-eos`, `k-lat`,
+    /// `k-lat-eos` and `k-pause`.
+    #[arg(long)]
+    kafka: bool,
 }
 
 /// One figure with the bounds it is held against.
@@ -122,13 +128,17 @@ pub fn run_bench(options: &Options) -> Result<()> {
     if options.filter.as_deref() == Some("contract") {
         return bench.contract();
     }
+    if options.kafka {
+        bench.kafka()?;
+        return bench.report(options.json, "kafka-");
+    }
     bench.parse()?;
     bench.w1()?;
     bench.w2()?;
     bench.wasm_ratio()?;
     bench.scale()?;
     bench.start()?;
-    bench.report(options.json)
+    bench.report(options.json, "")
 }
 
 impl Bench {
@@ -393,7 +403,8 @@ impl Bench {
         Ok(())
     }
 
-    fn report(&self, as_json: bool) -> Result<()> {
+    /// Prints the figures and keeps those of a whole series in a file.
+    fn report(&self, as_json: bool, prefix: &str) -> Result<()> {
         let commit = commit();
         let lines: Vec<String> =
             self.figures.iter().map(|figure| figure.to_json(&commit).to_string()).collect();
@@ -403,20 +414,21 @@ impl Bench {
             }
         } else {
             println!(
-                "{:<12} {:>10} {:>10} {:>10}  {:<10} {:>8} {:>8}",
+                "{:<13} {:>10} {:>10} {:>10}  {:<10} {:>8} {:>8}",
                 "name", "median", "min", "max", "unit", "floor", "goal"
             );
             for figure in &self.figures {
                 let values = figure.sorted();
+                let side = if figure.at_most { "<=" } else { ">=" };
                 println!(
-                    "{:<12} {:>10.3} {:>10.3} {:>10.3}  {:<10} {:>8} {:>8}  {}",
+                    "{:<13} {:>10.3} {:>10.3} {:>10.3}  {:<10} {:>8} {:>8}  {}",
                     figure.name,
                     figure.median(),
                     values.first().copied().unwrap_or(f64::NAN),
                     values.last().copied().unwrap_or(f64::NAN),
                     figure.unit,
-                    figure.floor,
-                    figure.goal,
+                    format!("{side} {}", figure.floor),
+                    format!("{side} {}", figure.goal),
                     figure.verdict()
                 );
             }
@@ -429,7 +441,7 @@ impl Bench {
                 text.push_str(&line);
                 text.push('\n');
             }
-            std::fs::write(folder.join(format!("{commit}.jsonl")), text)?;
+            std::fs::write(folder.join(format!("{prefix}{commit}.jsonl")), text)?;
         }
         Ok(())
     }

@@ -9,6 +9,8 @@ use crate::found;
 use crate::guests;
 use crate::shell::{build_host, root, run};
 
+mod kafka;
+
 /// How much to generate.
 #[derive(Args)]
 pub struct Options {
@@ -19,6 +21,9 @@ pub struct Options {
     /// Mean rows a second.
     #[arg(long, default_value_t = 200)]
     rate: u32,
+    /// From topic to topics, on a real Apache Kafka that is started for this and stopped after it.
+    #[arg(long)]
+    kafka: bool,
 }
 
 /// Builds everything, generates service logs with incidents in them, and analyses them.
@@ -47,13 +52,18 @@ pub fn run_demo(options: &Options) -> Result<()> {
         .arg(&logs)
         .arg("--truth")
         .arg(&truth))?;
-    eprintln!("millstream run pipelines/log-analysis.toml\n");
-    run(Command::new(&millstream)
-        .args(["run", "pipelines/log-analysis.toml"])
-        .current_dir(root()))?;
+    if options.kafka {
+        kafka::analyse(&millstream, &folder)?;
+    } else {
+        eprintln!("millstream run pipelines/log-analysis.toml\n");
+        run(Command::new(&millstream)
+            .args(["run", "pipelines/log-analysis.toml"])
+            .current_dir(root()))?;
+    }
     println!();
     let read = std::fs::read_to_string;
     print!("{}", found::report(&read(&truth)?, &read(&alerts)?)?);
-    println!("\nin demo/: logs.jsonl, incidents.jsonl (what was injected), alerts.jsonl, results/");
+    let results = if options.kafka { "" } else { ", results/" };
+    println!("\nin demo/: logs.jsonl, incidents.jsonl (what was injected), alerts.jsonl{results}");
     Ok(())
 }
