@@ -21,14 +21,14 @@ use super::authority::{Authority, AuthorityError, CommitPositions, Pointer, Topi
 use super::catalog::{Catalog, CatalogError};
 use super::collect::Collector;
 use super::compact::{self, Compaction};
-use super::manifest::{Manifest, ObjectKind, ObjectNote, PluginNote};
+use super::manifest::{Definition, Manifest, ObjectKind, ObjectNote, PluginNote};
 use super::nodes::{self, Delta, StateError};
 use super::random_id;
 use crate::clock::Stopwatch;
 use crate::engine::EpochFacts;
 use crate::failpoint;
 use crate::faults;
-use crate::plan::Plan;
+use crate::plan::{NodeKind, Plan};
 use crate::sinks::{CommitInfo, SinkError};
 use crate::sources::SourceState;
 use crate::watermark::Tracker;
@@ -71,8 +71,6 @@ pub struct Committed {
     pub delta_bytes: u64,
     /// Bytes of the whole checkpoint.
     pub state_bytes: u64,
-    /// When it was begun.
-    pub now_us: i64,
 }
 
 /// Why a commit does not count.
@@ -127,10 +125,6 @@ pub struct CommitterOptions {
     pub keep: usize,
     /// The checkpoint that the run goes on from.
     pub from: Option<Manifest>,
-    /// Kafka sources, with their brokers.
-    pub kafka_sources: BTreeMap<String, String>,
-    /// Plugins in use.
-    pub plugins: Vec<PluginNote>,
 }
 
 /// What the committing thread is asked.
@@ -169,9 +163,8 @@ impl Committer {
                         continue;
                     }
                 };
-                let now_us = commit.now_us;
                 let result = writer.commit(*commit).map_err(|error| writer.judge(error));
-                let result = unless_mutant(result, now_us);
+                let result = unless_mutant(result);
                 let over = result.is_err();
                 // Nobody listens when the engine has stopped for another reason.
                 if done.send(result).is_err() || over {
@@ -209,25 +202,7 @@ impl Committer {
         !sent || asked.recv_timeout(PATIENCE).unwrap_or(true)
     }
 
-    /// Returns how the commit under way ended, if it has.
-    ///
-    /// # Errors
-    /// When it does not count.
-    pub fn poll(&mut self) -> Result<Option<Committed>, CommitError> {
-        if !self.under_way {
-            return Ok(None);
-        }
-        match self.results.try_recv() {
-            Ok(result) => {
-                self.under_way = false;
-                result.map(Some)
-            }
-            Err(crossbeam_channel::TryRecvError::Empty) => Ok(None),
-            Err(crossbeam_channel::TryRecvError::Disconnected) => Err(CommitError::Gone),
-        }
-    }
-
-    /// Waits for the commit under way, no longer than `most`.
+    /// Returns how the commit under way ended, if it has; waits for it, no longer than `most`.
     ///
     /// # Errors
     /// When it does not count.
@@ -260,7 +235,8 @@ impl Drop for Committer {
 /// The thread's end.
 struct Writer {
     options: CommitterOptions,
-    definitions: Vec<super::manifest::Definition>,
+    definitions: Vec<Definition>,
+    plugins: Vec<PluginNote>,
     parent: Option<String>,
     number: u64,
     objects: Vec<ObjectNote>,
@@ -274,6 +250,7 @@ impl Writer {
         let from = options.from.as_ref();
         Self {
             definitions: nodes::definitions(&options.plan),
+            plugins: nodes::plugins(&options.plan),
             parent: from.map(|from| from.id.clone()),
             number: from.map_or(0, |from| from.commit),
             objects: from.map(|from| from.objects.clone()).unwrap_or_default(),
@@ -321,7 +298,7 @@ impl Writer {
         }
         self.options.authority.send(outgoing)?;
         failpoint!("commit::sent");
-        let positions = positions(&self.options.kafka_sources, &sources);
+        let positions = positions(&self.options.plan, &sources);
         let sections = delta.sections(&self.options.plan)?;
         let note = self.options.catalog.write_object(random_id(), ObjectKind::Delta, &sections)?;
         let delta_bytes = note.bytes;
@@ -343,7 +320,7 @@ impl Writer {
             chunks,
             created_us: now_us,
             definitions: self.definitions.clone(),
-            plugins: self.options.plugins.clone(),
+            plugins: self.plugins.clone(),
             objects,
             sources,
             time,
@@ -369,7 +346,7 @@ impl Writer {
         self.objects = manifest.objects;
         let duration = watch.elapsed();
         let (id, number) = (manifest.id, manifest.commit);
-        Ok(Committed { id, number, duration, delta_bytes, state_bytes, now_us })
+        Ok(Committed { id, number, duration, delta_bytes, state_bytes })
     }
 
     /// What may wait until a commit is told.
@@ -391,10 +368,7 @@ impl Writer {
 
 /// Takes an aborted commit for a good one when a test asks for that: the state then holds what
 /// nobody will ever see.
-fn unless_mutant(
-    result: Result<Committed, CommitError>,
-    now_us: i64,
-) -> Result<Committed, CommitError> {
+fn unless_mutant(result: Result<Committed, CommitError>) -> Result<Committed, CommitError> {
     match result {
         Err(CommitError::Authority(AuthorityError::Aborted { .. }))
             if faults::mutant("rollback") =>
@@ -405,31 +379,25 @@ fn unless_mutant(
                 duration: Duration::ZERO,
                 delta_bytes: 0,
                 state_bytes: 0,
-                now_us,
             })
         }
         result => result,
     }
 }
 
-/// Returns where each partition of the Kafka sources goes on, by brokers. `kafka` names the sources
-/// with their brokers.
-pub fn positions(
-    kafka: &BTreeMap<String, String>,
-    sources: &BTreeMap<String, SourceState>,
-) -> CommitPositions {
+/// Returns where each partition of the Kafka sources goes on, by brokers.
+pub fn positions(plan: &Plan, sources: &BTreeMap<String, SourceState>) -> CommitPositions {
     let mut all: BTreeMap<&str, Vec<TopicPosition>> = BTreeMap::new();
-    for (name, brokers) in kafka {
-        let Some(state) = sources.get(name) else { continue };
+    for node in &plan.nodes {
+        let NodeKind::Source(source) = &node.kind else { continue };
+        let Some(kafka) = source.config.kind.kafka() else { continue };
+        let Some(state) = sources.get(&node.name) else { continue };
+        let here = all.entry(&kafka.connection.brokers.value).or_default();
         for partition in &state.partitions {
             let Some((topic, number)) = partition.name.rsplit_once('-') else { continue };
             let Ok(number) = number.parse() else { continue };
             let (topic, offset) = (topic.to_owned(), partition.position);
-            all.entry(brokers).or_default().push(TopicPosition {
-                topic,
-                partition: number,
-                offset,
-            });
+            here.push(TopicPosition { topic, partition: number, offset });
         }
     }
     if faults::mutant("all-partitions") {

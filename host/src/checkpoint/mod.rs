@@ -34,10 +34,8 @@ pub use catalog::{Catalog, CatalogError};
 pub use committer::{Commit, CommitError, Committed, Committer, CommitterOptions, positions};
 pub use decide::{Start, StartProblem};
 pub use folder::StoreAuthority;
-pub use manifest::{
-    Definition, FORMAT, Manifest, ManifestError, ObjectKind, ObjectNote, PluginNote,
-};
-pub use nodes::{Delta, Mark, NodeState, StateError, definitions, empty};
+pub use manifest::{Definition, Manifest, ManifestError, ObjectKind, ObjectNote, PluginNote};
+pub use nodes::{Delta, Mark, NodeState, StateError, empty};
 pub use object::{ObjectError, Section};
 pub use open::{OpenError, Opened, open};
 pub use restore::{RestoreError, load};

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
-use super::manifest::Definition;
+use super::manifest::{Definition, PluginNote};
 use super::object::Section;
 use crate::hash::hash128;
-use crate::plan::{NodeId, NodeKind, Plan, RuleBody};
+use crate::plan::{NodeId, NodeKind, Plan, PlanNode, RuleBody};
 use crate::rules::{KeyedRule, RuleDelta, RuleError, RuleState, WhenRule};
 use crate::window::{Partial, Shard, Snapshot, Window, WindowError, WindowState};
 
@@ -77,6 +78,12 @@ pub enum StateError {
         /// What it is.
         part: String,
     },
+    /// How event time moved cannot be written.
+    #[error("the epochs of a commit: {source}")]
+    Marks {
+        /// Why.
+        source: ArrowError,
+    },
     /// Something small cannot be read.
     #[error("notes of `{node}`: {source}")]
     Notes {
@@ -130,6 +137,28 @@ pub fn definitions(plan: &Plan) -> Vec<Definition> {
         all.push(Definition { node: node.name.clone(), kind: node.kind.word().to_owned(), hash });
     }
     all
+}
+
+/// Returns the plugins in use.
+pub fn plugins(plan: &Plan) -> Vec<PluginNote> {
+    let of = |node: &PlanNode| {
+        let id = match &node.kind {
+            NodeKind::Parser(parser) => parser.plugin.version().id(),
+            NodeKind::Transform(transform) => transform.plugin.version().id(),
+            NodeKind::Rule(rule) => match &rule.body {
+                RuleBody::Plugin { plugin, .. } => plugin.version().id(),
+                RuleBody::When { .. } => return None,
+            },
+            _ => return None,
+        };
+        Some(PluginNote {
+            node: node.name.clone(),
+            name: id.name.clone(),
+            version: id.version.clone(),
+            sha256: id.sha256.clone(),
+        })
+    };
+    plan.nodes.iter().filter_map(of).collect()
 }
 
 /// Returns the empty state of each node.
@@ -238,10 +267,8 @@ impl Delta {
                 columns.push((node.name.clone(), numbers(&of)));
             }
         }
-        let batch = RecordBatch::try_from_iter(columns).map_err(|error| StateError::Rule {
-            node: MARKS.to_owned(),
-            source: Box::new(error.into()),
-        })?;
+        let batch =
+            RecordBatch::try_from_iter(columns).map_err(|source| StateError::Marks { source })?;
         Ok(section("", MARKS, String::new(), batch))
     }
 }

@@ -7,8 +7,8 @@ use clap::Args;
 use super::PipelineFile;
 use super::exit::Exit;
 use super::load::load;
-use super::tell;
-use crate::kafka::{KafkaError, TransactionSettings, probe};
+use super::{session, tell};
+use crate::kafka::{KafkaError, probe};
 use crate::plan::{NodeKind, Plan};
 use crate::{config, plan};
 
@@ -52,23 +52,20 @@ fn connect(plan: &Plan) -> Exit {
             exit = Exit::Stopped;
         }
     };
-    let (mut sources, mut sinks) = (Vec::new(), Vec::new());
     for node in &plan.nodes {
         match &node.kind {
             NodeKind::Source(source) => {
                 let Some(config) = source.config.kind.kafka() else { continue };
                 tell(&node.name, probe::source(config));
-                sources.push(config);
             }
             NodeKind::Sink(sink) => {
                 let Some(config) = sink.config.kafka() else { continue };
                 tell(&node.name, probe::sink(config));
-                sinks.push(config);
             }
             _ => {}
         }
     }
-    match TransactionSettings::of(sources.into_iter(), sinks.into_iter()) {
+    match session::transactions(plan) {
         Ok(None) => {}
         Ok(Some(settings)) => {
             tell("commit", probe::transactions(&settings).map(|line| vec![line]));

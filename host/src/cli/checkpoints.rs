@@ -11,7 +11,6 @@ use super::load::{Loaded, load};
 use super::{session, tell};
 use crate::checkpoint::{
     self, Authority, Catalog, CatalogError, Manifest, ObjectKind, OpenError, Pointer, Tenure,
-    TopicPosition,
 };
 use crate::clock::now_us;
 use crate::report::bytes_text;
@@ -303,11 +302,11 @@ fn recovered(kept: &mut Kept, id: &str) -> Result<Exit, OpenError> {
     if let Err(error) = kept.authority.take_over() {
         tracing::warn!(%error, "what the commit authority says is overruled");
     }
-    let positions = session::positions(&kept.loaded.plan, &manifest.sources);
+    let positions = checkpoint::positions(&kept.loaded.plan, &manifest.sources);
     kept.authority.send(Vec::new())?;
     let pointer = Pointer { checkpoint: manifest.id.clone(), epoch: manifest.epoch };
     kept.authority.commit(&pointer, &positions)?;
-    let count: usize = positions.iter().map(|(_, list): &(_, Vec<TopicPosition>)| list.len()).sum();
+    let count: usize = positions.iter().map(|(_, list)| list.len()).sum();
     Ok(print(&format!(
         "checkpoint {} counts now ({count} Kafka offsets); the next run goes on from it, and its \
          results since then come again\n",

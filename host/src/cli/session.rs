@@ -1,21 +1,20 @@
 //! Opens what a run needs: the state that counts, sources and sinks at their places.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::progress::ProgressBar;
 use crate::checkpoint::{
-    self, Authority, AuthorityError, Catalog, CommitPositions, Committer, CommitterOptions,
-    Manifest, PluginNote, Start, Store, StoreAuthority, StoreError, Tenure,
+    self, Authority, AuthorityError, Catalog, Committer, CommitterOptions, Manifest, Start, Store,
+    StoreAuthority, StoreError, Tenure,
 };
 use crate::config::model::{FileFormat, FileSink, SinkKind, State, Visible};
 use crate::engine::{Engine, EngineError, EngineOptions, Kept};
 use crate::kafka::{KafkaAuthority, KafkaError, TransactionSettings};
-use crate::plan::{DEAD_LETTERS, NodeKind, Plan, PlanNode, RuleBody, rejects_schema};
+use crate::plan::{DEAD_LETTERS, NodeKind, Plan, rejects_schema};
 use crate::sinks::{self, ConsoleOutput, Durability, Sink, SinkError, SinkInput};
-use crate::sources::{self, Source, SourceError, SourceState};
+use crate::sources::{self, Source, SourceError};
 
 /// Why a pipeline cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +98,23 @@ pub fn catalog(state: &State) -> Result<Catalog, StoreError> {
     Ok(Catalog::new(Arc::new(Store::open(&state.store.value)?)))
 }
 
+/// Returns how the transactions of a pipeline's exactly-once Kafka sinks are made; nothing when it
+/// has none.
+///
+/// # Errors
+/// When the settings of the cluster cannot be used.
+pub fn transactions(plan: &Plan) -> Result<Option<TransactionSettings>, KafkaError> {
+    let (mut sources, mut sinks) = (Vec::new(), Vec::new());
+    for node in &plan.nodes {
+        match &node.kind {
+            NodeKind::Source(source) => sources.extend(source.config.kind.kafka()),
+            NodeKind::Sink(sink) => sinks.extend(sink.config.kafka()),
+            _ => {}
+        }
+    }
+    TransactionSettings::of(sources.into_iter(), sinks.into_iter())
+}
+
 /// Returns who names a pipeline's checkpoints: the cluster of its exactly-once Kafka sinks, else
 /// the store.
 ///
@@ -109,35 +125,10 @@ pub fn authority(
     catalog: &Catalog,
     tenure: Tenure,
 ) -> Result<Box<dyn Authority>, KafkaError> {
-    let (mut sources, mut sinks) = (Vec::new(), Vec::new());
-    for node in &plan.nodes {
-        match &node.kind {
-            NodeKind::Source(source) => sources.extend(source.config.kind.kafka()),
-            NodeKind::Sink(sink) => sinks.extend(sink.config.kafka()),
-            _ => {}
-        }
-    }
-    if let Some(settings) = TransactionSettings::of(sources.into_iter(), sinks.into_iter())? {
-        return Ok(Box::new(KafkaAuthority::new(settings, tenure)));
-    }
-    Ok(Box::new(StoreAuthority::new(Arc::clone(catalog.store()), tenure)))
-}
-
-/// Returns where the Kafka partitions among these sources go on.
-pub fn positions(plan: &Plan, sources: &BTreeMap<String, SourceState>) -> CommitPositions {
-    checkpoint::positions(&kafka_sources(plan), sources)
-}
-
-/// Returns the Kafka sources with their brokers.
-fn kafka_sources(plan: &Plan) -> BTreeMap<String, String> {
-    let of = |node: &PlanNode| match &node.kind {
-        NodeKind::Source(source) => {
-            let kafka = source.config.kind.kafka()?;
-            Some((node.name.clone(), kafka.connection.brokers.value.clone()))
-        }
-        _ => None,
-    };
-    plan.nodes.iter().filter_map(of).collect()
+    Ok(match transactions(plan)? {
+        Some(settings) => Box::new(KafkaAuthority::new(settings, tenure)),
+        None => Box::new(StoreAuthority::new(Arc::clone(catalog.store()), tenure)),
+    })
 }
 
 /// Opens a pipeline. What sinks show goes past `bar`.
@@ -168,8 +159,6 @@ pub fn open(
         plan: Arc::clone(plan),
         keep: state.keep,
         from: opened.manifest.clone(),
-        kafka_sources: kafka_sources(plan),
-        plugins: plugins(plan),
     });
     let committer = committer.map_err(|source| OpenError::Thread { source })?;
     let kept = Kept { committer, settings: state.clone(), opened };
@@ -188,28 +177,6 @@ fn options(
         record_facts: false,
         kept: None,
     })
-}
-
-/// Returns the plugins in use.
-fn plugins(plan: &Plan) -> Vec<PluginNote> {
-    let of = |node: &PlanNode| {
-        let id = match &node.kind {
-            NodeKind::Parser(parser) => parser.plugin.version().id(),
-            NodeKind::Transform(transform) => transform.plugin.version().id(),
-            NodeKind::Rule(rule) => match &rule.body {
-                RuleBody::Plugin { plugin, .. } => plugin.version().id(),
-                RuleBody::When { .. } => return None,
-            },
-            _ => return None,
-        };
-        Some(PluginNote {
-            node: node.name.clone(),
-            name: id.name.clone(),
-            version: id.version.clone(),
-            sha256: id.sha256.clone(),
-        })
-    };
-    plan.nodes.iter().filter_map(of).collect()
 }
 
 /// Sources with the names of their nodes.

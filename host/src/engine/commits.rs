@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::facts::EpochFacts;
-use crate::checkpoint::{Commit, CommitError, Committed, Committer, Delta, Opened};
+use crate::checkpoint::{Commit, CommitError, Committer, Opened};
 use crate::config::model::State;
 use crate::sources::PartitionInfo;
 
@@ -52,12 +52,8 @@ pub struct CommitCounts {
     pub duration: Duration,
     /// The longest of them.
     pub longest: Duration,
-    /// How long the last one took, and the bytes written for it.
-    pub latest: (Duration, u64),
     /// Bytes of the last checkpoint.
     pub state_bytes: u64,
-    /// When the last commit was begun, microseconds since the Unix epoch.
-    pub last_us: Option<i64>,
     /// The last checkpoint.
     pub last: Option<String>,
 }
@@ -134,11 +130,15 @@ impl Commits {
         &self.places
     }
 
-    pub(super) fn begin(&mut self, now_us: i64, commit: Commit) -> Result<(), CommitError> {
-        self.begun_us = Some(now_us);
+    /// Takes the facts of the epochs that the next commit covers.
+    pub(super) fn take_facts(&mut self) -> Vec<EpochFacts> {
+        std::mem::take(&mut self.facts)
+    }
+
+    pub(super) fn begin(&mut self, commit: Commit) -> Result<(), CommitError> {
+        self.begun_us = Some(commit.now_us);
         self.changed = false;
-        let facts = std::mem::take(&mut self.facts);
-        self.committer.begin(Commit { facts, ..commit })
+        self.committer.begin(commit)
     }
 
     /// Returns false when another instance surely has the pipeline.
@@ -148,43 +148,24 @@ impl Commits {
 
     /// Returns true when the commit under way has come to count.
     pub(super) fn poll(&mut self) -> Result<bool, CommitError> {
-        let done = self.committer.poll()?;
-        Ok(self.count(done))
+        self.look(Duration::ZERO)
     }
 
     /// Waits a little for the commit under way.
     pub(super) fn wait(&mut self) -> Result<bool, CommitError> {
-        let done = self.committer.wait(LOOK)?;
-        Ok(self.count(done))
+        self.look(LOOK)
     }
 
-    fn count(&mut self, done: Option<Committed>) -> bool {
-        let Some(done) = done else { return false };
+    fn look(&mut self, most: Duration) -> Result<bool, CommitError> {
+        let Some(done) = self.committer.wait(most)? else { return Ok(false) };
         let counts = &mut self.counts;
         counts.commits += 1;
         counts.bytes += done.delta_bytes;
         counts.duration += done.duration;
         counts.longest = counts.longest.max(done.duration);
-        counts.latest = (done.duration, done.delta_bytes);
         counts.state_bytes = done.state_bytes;
-        counts.last_us = Some(done.now_us);
         tracing::debug!(checkpoint = %done.id, number = done.number, bytes = done.delta_bytes, "committed");
         counts.last = Some(done.id);
-        true
-    }
-}
-
-/// Returns an empty commit, to be filled in.
-pub(super) fn commit(epoch: u64, now_us: i64, delta: Delta) -> Commit {
-    Commit {
-        epoch,
-        chunks: 0,
-        now_us,
-        delta,
-        sources: Default::default(),
-        time: Default::default(),
-        watermarks: Default::default(),
-        facts: Vec::new(),
-        sinks: Vec::new(),
+        Ok(true)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::commits::{self, Commits, Kept};
+use super::commits::{Commits, Kept};
 use super::drift::Drift;
 use super::error::EngineError;
 use super::facts::EpochFacts;
@@ -366,8 +366,11 @@ impl Engine {
     /// Stops before the kernel would, with the names of what has grown.
     fn within_budget(&self) -> Result<(), EngineError> {
         let most = self.plan.state.as_ref().and_then(|state| state.max_bytes);
+        let Some(most) = most else { return Ok(()) };
         let bytes = self.owner.stats().state_bytes();
-        let Some(most) = most.filter(|most| bytes > *most) else { return Ok(()) };
+        if bytes <= most {
+            return Ok(());
+        }
         let nodes = self.plan.nodes.iter().zip(&self.owner.stats().nodes);
         let mut largest: Vec<(usize, &str)> =
             nodes.map(|(node, stats)| (stats.state_bytes, node.name.as_str())).collect();
@@ -399,14 +402,17 @@ impl Engine {
         let sinks = self.owner.seal(now_us)?;
         let Some(commits) = &mut self.commits else { return Ok(()) };
         let commit = Commit {
+            epoch: self.owner.epoch(),
             chunks: self.owner.chunks(),
+            now_us,
+            delta,
             sources: self.input.states(commits.places()),
             time: self.time.trackers(&self.plan),
             watermarks: self.owner.named_watermarks(),
+            facts: commits.take_facts(),
             sinks,
-            ..commits::commit(self.owner.epoch(), now_us, delta)
         };
-        Ok(commits.begin(now_us, commit)?)
+        Ok(commits.begin(commit)?)
     }
 
     /// Commits the beginning, so that whatever is written from here on is known to be newer.
@@ -430,7 +436,7 @@ impl Engine {
                 if commits.wait()? {
                     self.owner.publish()?;
                 }
-            } else if commits.changed() || std::mem::take(&mut last) {
+            } else if commits.changed() || last {
                 last = false;
                 self.begin_commit(now_us)?;
             } else {

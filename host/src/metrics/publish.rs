@@ -51,6 +51,9 @@ impl Publisher {
     /// There is rarely more than one commit between two epochs; of several each gets its share.
     fn commits(&mut self, engine: &Engine) {
         let Some(now) = engine.commits().map(Commits::counts) else { return };
+        if now.commits == self.commits.commits {
+            return;
+        }
         let before = std::mem::replace(&mut self.commits, now.clone());
         let new = u32::try_from(now.commits.saturating_sub(before.commits)).unwrap_or(u32::MAX);
         for _ in 0..new {

@@ -45,6 +45,8 @@ struct Batch {
     work: Work,
     /// It came after fresh rows were last asked for.
     fresh: bool,
+    /// About how much memory it takes; asked for each epoch, so counted once.
+    bytes: usize,
     /// Rows not yet gone, in the order in which they leave, last first.
     waiting: Vec<usize>,
 }
@@ -53,7 +55,9 @@ type Order = (i64, i64, Option<PartitionRef>, i64);
 
 impl Batch {
     fn new(work: Work) -> Self {
-        let mut batch = Self { waiting: (0..work.rows.len()).collect(), fresh: true, work };
+        let fixed = work.clocks.len().saturating_mul(5 * size_of::<i64>());
+        let bytes = work.rows.batch.get_array_memory_size().saturating_add(fixed);
+        let mut batch = Self { waiting: (0..work.rows.len()).collect(), fresh: true, bytes, work };
         let mut waiting = std::mem::take(&mut batch.waiting);
         waiting.sort_by_key(|row| (batch.order(*row), *row));
         waiting.reverse();
@@ -133,11 +137,7 @@ impl Held {
 
     /// Returns about how much memory the rows take.
     pub(super) fn memory_bytes(&self) -> usize {
-        let bytes = |batch: &Batch| {
-            let fixed = batch.work.clocks.len().saturating_mul(5 * size_of::<i64>());
-            batch.work.rows.batch.get_array_memory_size().saturating_add(fixed)
-        };
-        self.batches.iter().map(bytes).fold(0, usize::saturating_add)
+        self.batches.iter().map(|batch| batch.bytes).fold(0, usize::saturating_add)
     }
 
     fn gather(&self, picks: &[(usize, usize)]) -> Result<Work, RuleError> {

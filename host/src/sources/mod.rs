@@ -24,6 +24,7 @@ mod frame;
 mod generator;
 mod glob;
 mod kafka;
+mod lane_source;
 mod lanes;
 mod rate;
 mod resume;

@@ -8,14 +8,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::lane_source::LaneSource;
 use super::lanes::{Lane, Lanes, Stop};
 use super::writer::Writer;
-use super::{
-    PartitionInfo, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, Source, SourceError,
-    SourceState,
-};
+use super::{Progress, ProgressUnit, SourceError, SourceState};
 use crate::config::model;
-use crate::data::{Partition, PartitionName, SourceId};
+use crate::data::{PartitionName, SourceId};
 use crate::generate::write;
 
 /// Rows at a fixed rate.
@@ -65,45 +63,19 @@ impl RateSource {
     }
 }
 
-impl Source for RateSource {
-    fn partitions(&self) -> &[PartitionInfo] {
-        self.lanes.infos()
+impl LaneSource for RateSource {
+    type Lane = RateLane;
+
+    fn lanes(&self) -> &Lanes<RateLane> {
+        &self.lanes
     }
 
-    fn read(
-        &mut self,
-        budget: &ReadBudget,
-        now_us: i64,
-        out: &mut ReadOutput,
-    ) -> Result<ReadState, SourceError> {
-        self.lanes.read(budget, now_us, out)
-    }
-
-    fn replay(
-        &mut self,
-        partition: Partition,
-        until: i64,
-        budget: &ReadBudget,
-        now_us: i64,
-        out: &mut ReadOutput,
-    ) -> Result<ReadState, SourceError> {
-        self.lanes.replay(partition, until, budget, now_us, out)
-    }
-
-    fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError> {
-        self.lanes.seek(partition, position)
+    fn lanes_mut(&mut self) -> &mut Lanes<RateLane> {
+        &mut self.lanes
     }
 
     fn detail(&self) -> serde_json::Value {
         Started { start_us: self.lanes.iter().find_map(|lane| lane.pace.start_us) }.detail()
-    }
-
-    fn pause(&mut self, ahead: &[Partition]) {
-        self.lanes.pause(ahead);
-    }
-
-    fn is_drained(&self, partition: Partition) -> bool {
-        self.lanes.is_drained(partition)
     }
 
     fn progress(&self) -> Progress {
@@ -202,7 +174,7 @@ impl Pace {
     }
 }
 
-struct RateLane {
+pub(super) struct RateLane {
     name: PartitionName,
     pace: Pace,
     share: Share,

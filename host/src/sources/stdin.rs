@@ -15,13 +15,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::frame::{Framed, Framer};
+use super::lane_source::LaneSource;
 use super::lanes::{Lane, Lanes, Stop};
 use super::writer::Writer;
-use super::{
-    PartitionInfo, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, Source, SourceError,
-    SourceState,
-};
-use crate::data::{Partition, PartitionName, SourceId};
+use super::{Progress, ProgressUnit, SourceError, SourceState};
+use crate::data::{PartitionName, SourceId};
 
 /// How much is read at once: what a pipe holds.
 const BLOCK_BYTES: usize = 64 << 10;
@@ -63,41 +61,15 @@ impl StdinSource {
     }
 }
 
-impl Source for StdinSource {
-    fn partitions(&self) -> &[PartitionInfo] {
-        self.lanes.infos()
+impl LaneSource for StdinSource {
+    type Lane = StreamLane;
+
+    fn lanes(&self) -> &Lanes<StreamLane> {
+        &self.lanes
     }
 
-    fn read(
-        &mut self,
-        budget: &ReadBudget,
-        now_us: i64,
-        out: &mut ReadOutput,
-    ) -> Result<ReadState, SourceError> {
-        self.lanes.read(budget, now_us, out)
-    }
-
-    fn replay(
-        &mut self,
-        partition: Partition,
-        until: i64,
-        budget: &ReadBudget,
-        now_us: i64,
-        out: &mut ReadOutput,
-    ) -> Result<ReadState, SourceError> {
-        self.lanes.replay(partition, until, budget, now_us, out)
-    }
-
-    fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError> {
-        self.lanes.seek(partition, position)
-    }
-
-    fn pause(&mut self, ahead: &[Partition]) {
-        self.lanes.pause(ahead);
-    }
-
-    fn is_drained(&self, partition: Partition) -> bool {
-        self.lanes.is_drained(partition)
+    fn lanes_mut(&mut self) -> &mut Lanes<StreamLane> {
+        &mut self.lanes
     }
 
     fn progress(&self) -> Progress {
@@ -108,7 +80,7 @@ impl Source for StdinSource {
 
 type Block = io::Result<Vec<u8>>;
 
-struct StreamLane {
+pub(super) struct StreamLane {
     framer: Framer,
     /// Moves to the thread when it starts.
     input: Option<Box<dyn Read + Send>>,

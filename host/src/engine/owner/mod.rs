@@ -367,9 +367,9 @@ impl Owner {
     /// # Errors
     /// When a sink fails.
     pub fn commit(&mut self, now_us: i64) -> Result<(), EngineError> {
-        for (_, info) in self.seal(now_us)? {
+        for (node, info) in self.seal(now_us)? {
             if let Some(before) = info.before {
-                before().map_err(|source| EngineError::Sink { node: String::new(), source })?;
+                before().map_err(|source| EngineError::Sink { node, source })?;
             }
         }
         self.publish()

@@ -19,13 +19,14 @@ use serde::{Deserialize, Serialize};
 
 use self::history::Recorded;
 use super::glob;
+use super::lane_source::LaneSource;
 use super::lanes::{Lane, Lanes};
 use super::{
-    PartitionInfo, PartitionState, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState,
-    Source, SourceError, SourceState,
+    PartitionState, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, SourceError,
+    SourceState,
 };
 use crate::config::model;
-use crate::data::{Partition, SourceId};
+use crate::data::SourceId;
 
 /// How often a followed pattern is looked at for new files, in microseconds.
 const LOOK_AGAIN_US: i64 = 1_000_000;
@@ -225,9 +226,15 @@ impl FileSource {
     }
 }
 
-impl Source for FileSource {
-    fn partitions(&self) -> &[PartitionInfo] {
-        self.lanes.infos()
+impl LaneSource for FileSource {
+    type Lane = FileLane;
+
+    fn lanes(&self) -> &Lanes<FileLane> {
+        &self.lanes
+    }
+
+    fn lanes_mut(&mut self) -> &mut Lanes<FileLane> {
+        &mut self.lanes
     }
 
     fn read(
@@ -244,21 +251,6 @@ impl Source for FileSource {
         })
     }
 
-    fn replay(
-        &mut self,
-        partition: Partition,
-        until: i64,
-        budget: &ReadBudget,
-        now_us: i64,
-        out: &mut ReadOutput,
-    ) -> Result<ReadState, SourceError> {
-        self.lanes.replay(partition, until, budget, now_us, out)
-    }
-
-    fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError> {
-        self.lanes.seek(partition, position)
-    }
-
     fn detail(&self) -> serde_json::Value {
         let file = |lane: &FileLane| RecordedFile {
             name: lane.name().to_string(),
@@ -267,14 +259,6 @@ impl Source for FileSource {
         };
         let detail = Detail { files: self.lanes.iter().map(file).collect() };
         serde_json::to_value(detail).unwrap_or_default()
-    }
-
-    fn pause(&mut self, ahead: &[Partition]) {
-        self.lanes.pause(ahead);
-    }
-
-    fn is_drained(&self, partition: Partition) -> bool {
-        self.lanes.is_drained(partition)
     }
 
     fn progress(&self) -> Progress {

@@ -17,7 +17,7 @@ const BATCH: usize = 1024;
 const REPLAY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Reads one partition.
-pub(super) struct KafkaLane {
+pub(in crate::sources) struct KafkaLane {
     partition: TopicPartition,
     name: PartitionName,
     /// What was taken out of the queue and does not fit yet. Before the queue: see [`Batch`].

@@ -17,13 +17,11 @@ use std::sync::Arc;
 
 use self::discovery::Discovery;
 use self::lane::KafkaLane;
+use super::lane_source::LaneSource;
 use super::lanes::Lanes;
-use super::{
-    PartitionInfo, Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, Source, SourceError,
-    SourceState,
-};
+use super::{Progress, ProgressUnit, ReadBudget, ReadOutput, ReadState, SourceError, SourceState};
 use crate::config::model;
-use crate::data::{Partition, SourceId};
+use crate::data::SourceId;
 use crate::kafka::{Moment, Reader, TopicFilter, TopicPartition};
 
 /// Time between two words about brokers that do not answer.
@@ -112,9 +110,15 @@ impl KafkaSource {
     }
 }
 
-impl Source for KafkaSource {
-    fn partitions(&self) -> &[PartitionInfo] {
-        self.lanes.infos()
+impl LaneSource for KafkaSource {
+    type Lane = KafkaLane;
+
+    fn lanes(&self) -> &Lanes<KafkaLane> {
+        &self.lanes
+    }
+
+    fn lanes_mut(&mut self) -> &mut Lanes<KafkaLane> {
+        &mut self.lanes
     }
 
     fn begin_epoch(&mut self) {
@@ -141,29 +145,6 @@ impl Source for KafkaSource {
         }
         self.left = self.left.saturating_sub(out.rows.saturating_sub(before));
         Ok(state)
-    }
-
-    fn replay(
-        &mut self,
-        partition: Partition,
-        until: i64,
-        budget: &ReadBudget,
-        now_us: i64,
-        out: &mut ReadOutput,
-    ) -> Result<ReadState, SourceError> {
-        self.lanes.replay(partition, until, budget, now_us, out)
-    }
-
-    fn seek(&mut self, partition: Partition, position: i64) -> Result<(), SourceError> {
-        self.lanes.seek(partition, position)
-    }
-
-    fn pause(&mut self, ahead: &[Partition]) {
-        self.lanes.pause(ahead);
-    }
-
-    fn is_drained(&self, partition: Partition) -> bool {
-        self.lanes.is_drained(partition)
     }
 
     fn progress(&self) -> Progress {

@@ -24,6 +24,16 @@ impl Log {
         Self { folder, source, state: SourceState::default(), rotations: 0 }
     }
 
+    /// Returns a log that begins with `text`, of which a first line `1` was read before the reader
+    /// went down.
+    fn down_behind_the_first(text: &str) -> Self {
+        let mut log = Self::new();
+        log.write(text);
+        assert_eq!(log.read(1), ["1"]);
+        log.down();
+        log
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -123,10 +133,7 @@ fn rotations_while_it_was_down_are_read_in_order() {
 
 #[test]
 fn rotations_in_one_tick_go_by_number() {
-    let mut log = Log::new();
-    log.write("1\n");
-    assert_eq!(log.read(1), ["1"]);
-    log.down();
+    let mut log = Log::down_behind_the_first("1\n");
     for (from, to) in [("a.log", "a.log.2"), ("a.log", "a.log.1")] {
         log.write("2\n");
         fs::rename(log.path(from), log.path(to)).unwrap();
@@ -139,10 +146,7 @@ fn rotations_in_one_tick_go_by_number() {
 
 #[test]
 fn files_beside_it_are_not_taken_for_rotated_ones() {
-    let mut log = Log::new();
-    log.write("1\n");
-    assert_eq!(log.read(1), ["1"]);
-    log.down();
+    let mut log = Log::down_behind_the_first("1\n");
     log.rotate();
     log.write("2\n");
     for name in ["a.log.swp", "a.log.bak", "a.log~", "b.log.1", "a.logs"] {
@@ -153,10 +157,7 @@ fn files_beside_it_are_not_taken_for_rotated_ones() {
 
 #[test]
 fn a_copy_that_was_truncated_is_read_on() {
-    let mut log = Log::new();
-    log.write("1\n2\n");
-    assert_eq!(log.read(1), ["1"]);
-    log.down();
+    let mut log = Log::down_behind_the_first("1\n2\n");
     log.write("3\n");
     log.stamp("a.log");
     fs::copy(log.path("a.log"), log.path("a.log.1")).unwrap();
@@ -188,10 +189,7 @@ fn a_truncation_is_gone_on_behind_if_all_was_read() {
 
 #[test]
 fn what_is_gone_is_told() {
-    let mut log = Log::new();
-    log.write("1\n2\n");
-    assert_eq!(log.read(1), ["1"]);
-    log.down();
+    let mut log = Log::down_behind_the_first("1\n2\n");
     // Its inode is kept from being given to the new file.
     let _old = File::open(log.path("a.log")).unwrap();
     fs::remove_file(log.path("a.log")).unwrap();
@@ -208,10 +206,7 @@ fn what_is_gone_is_told() {
 
 #[test]
 fn what_was_compressed_before_it_was_read_is_told() {
-    let mut log = Log::new();
-    log.write("1\n");
-    assert_eq!(log.read(1), ["1"]);
-    log.down();
+    let mut log = Log::down_behind_the_first("1\n");
     log.rotate();
     log.write("2\n");
     log.stamp("a.log");
