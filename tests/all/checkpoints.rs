@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::made::{deal_by_service, deal_unevenly, paths, service_log, write};
 use crate::matrix::pipeline;
-use crate::support::{Rows, assert_table, millstream, read_jsonl};
+use crate::support::{Rows, assert_table, millstream, read_jsonl, send_signal};
 
 /// Rules with every kind of state over the windows and rows of the matrix.
 const RULES: &str = r#"
@@ -279,7 +279,7 @@ fn a_second_instance_fences_the_first() {
         let mut sleeper = command.stderr(std::process::Stdio::piped()).spawn().expect("start");
         wait_until_stopped(sleeper.id());
         trial.finish(2);
-        send(sleeper.id(), "CONT");
+        send_signal(sleeper.id(), "CONT");
         let mut told = String::new();
         let mut pipe = sleeper.stderr.take().expect("piped");
         std::io::Read::read_to_string(&mut pipe, &mut told).expect("read");
@@ -292,7 +292,7 @@ fn a_second_instance_fences_the_first() {
 }
 
 /// Waits until a process has stopped itself.
-pub fn wait_until_stopped(pid: u32) {
+fn wait_until_stopped(pid: u32) {
     for _ in 0..3_000 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());
@@ -303,11 +303,6 @@ pub fn wait_until_stopped(pid: u32) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     panic!("it never stopped");
-}
-
-pub fn send(pid: u32, signal: &str) {
-    let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
-    assert!(sent.expect("kill").success());
 }
 
 /// The state folder, after a run that was killed in its middle.

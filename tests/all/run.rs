@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{millstream, read_jsonl};
+use crate::support::{millstream, read_jsonl, send_signal};
 
 const LINES: &str = r#"
 name = "lines"
@@ -261,11 +261,7 @@ format = "jsonl"
         let mut line = String::new();
         std::io::BufRead::read_line(&mut reader, &mut line).expect("a row");
         assert!(line.contains("one"), "{line}");
-        let killed = Command::new("kill")
-            .args([format!("-{signal}"), child.id().to_string()])
-            .status()
-            .expect("kill");
-        assert!(killed.success());
+        send_signal(child.id(), signal);
         let output = child.wait_with_output().expect("wait");
         assert_eq!(output.status.code(), Some(0), "{signal}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains("live: 2 rows"), "{}", text(&output.stderr));
@@ -290,14 +286,10 @@ fn a_stalled_process_loses_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("start millstream");
-    let id = child.id().to_string();
-    let signal =
-        |name: &str| Command::new("kill").args([name, &id]).status().expect("kill").success();
-    let stopped = signal("-STOP");
-    assert!(stopped, "the process must still run when it is stopped");
+    send_signal(child.id(), "STOP");
     // Real time must pass for the process: this is what is tested.
     std::thread::sleep(std::time::Duration::from_secs(5));
-    assert!(signal("-CONT"));
+    send_signal(child.id(), "CONT");
     let output = child.wait_with_output().expect("wait");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "{\"rows\":200000}\n");

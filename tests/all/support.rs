@@ -61,6 +61,12 @@ pub fn data(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// Sends a signal, such as `TERM`, to a process that must still be there.
+pub fn send_signal(pid: u32, signal: &str) {
+    let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
+    assert!(sent.expect("kill").success(), "process {pid} is no longer there for SIG{signal}");
+}
+
 /// A pipeline run with a file sink on each named output.
 #[derive(Clone)]
 pub struct Run {
